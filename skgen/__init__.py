@@ -1,0 +1,36 @@
+"""Generative latent-variable models as scikit-learn estimators.
+
+Names are loaded on first use, so that ``import skgen`` costs nothing and imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from skgen._version import __version__
+
+if TYPE_CHECKING:
+    from skgen.estimators.autoencoder import Autoencoder
+    from skgen.estimators.vae import VariationalAutoencoder
+
+_ESTIMATORS = {
+    "Autoencoder": "skgen.estimators.autoencoder",
+    "VariationalAutoencoder": "skgen.estimators.vae",
+}
+_MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
+
+__all__ = ["Autoencoder", "VariationalAutoencoder", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ESTIMATORS:
+        value = getattr(import_module(_ESTIMATORS[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"skgen.{name}")
+    else:
+        raise AttributeError(f"module 'skgen' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])

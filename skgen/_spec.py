@@ -1,0 +1,74 @@
+"""Specs: small parameter objects that the user writes and ``fit`` turns into modules."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypeVar
+
+
+@dataclass
+class Spec:
+    """Base of all specs: a dataclass with scikit-learn's parameter protocol.
+
+    ``clone``, ``repr`` and nested names such as ``prior__scale`` work because the fields of the
+    dataclass are its parameters. A spec holds no tensors and is never fitted.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the fields by name; with ``deep``, also those of nested specs."""
+        params: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        if deep:
+            for name, value in list(params.items()):
+                if isinstance(value, Spec):
+                    params |= {f"{name}__{key}": item for key, item in value.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set fields by name, nested ones as ``name__field``, and return the spec."""
+        known = self.get_params(deep=False)
+        for key, value in params.items():
+            name, _, nested = key.partition("__")
+            if name not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}. Valid parameters are: {sorted(known)!r}."
+                )
+            if nested:
+                getattr(self, name).set_params(**{nested: value})
+            else:
+                setattr(self, name, value)
+        return self
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def resolve(value: str | S, table: Mapping[str, type[S]], base: type[S], parameter: str) -> S:
+    """Return the spec that ``value`` stands for: a name of ``table`` with its defaults, or a copy of a spec.
+
+    Raises ValueError for an unknown name and TypeError for another type, naming the parameter.
+    """
+    if isinstance(value, str):
+        if value not in table:
+            raise ValueError(f"{parameter} must be one of {sorted(table)} or a {base.__name__} object, got {value!r}.")
+        return table[value]()
+    if isinstance(value, base):
+        return deepcopy(value)
+    raise TypeError(f"{parameter} must be one of {sorted(table)} or a {base.__name__} object, got {value!r}.")
+
+
+def check_choice(value: object, allowed: Mapping[str, Any] | tuple[str, ...], parameter: str) -> None:
+    """Raise a ValueError that names the parameter unless ``value`` is one of the allowed strings."""
+    if value not in allowed:
+        raise ValueError(f"{parameter} must be one of {sorted(allowed)}, got {value!r}.")
+
+
+def check_number(
+    value: Any, parameter: str, *, above: float | None = None, least: float | None = None, below: float | None = None
+) -> None:
+    """Raise a ValueError that names the parameter unless ``value`` is a number within the bounds."""
+    bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
+    bounds += [f"< {below}"] * (below is not None)
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if numeric and (above is None or value > above) and (least is None or value >= least) and (below is None or value < below):
+        return
+    raise ValueError(f"{parameter} must be a number {' and '.join(bounds)}, got {value!r}.")

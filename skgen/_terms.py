@@ -1,0 +1,103 @@
+"""The named terms of a variational bound, one value per example."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+Part = Tensor | Callable[[], Tensor]
+
+
+def evaluate(part: Part) -> Tensor:
+    """The tensor that a part is or computes."""
+    return part if isinstance(part, Tensor) else part()
+
+
+class Terms:
+    """Terms of a bound on log p(x), in nats; a term given as a function is computed when it is first read.
+
+    Parameters
+    ----------
+    log_likelihood : (draws, batch)
+        log p(x | z), standardisation included only where the model says so.
+    log_prior, log_posterior : (draws, batch) or None
+        log p(z) and log q(z | x) at the draws.
+    kl : (batch, components) or None
+        KL(q(z | x) || p(z)) where there is a closed form.
+    n_draws : int
+        Size of the first axis; a term of a single draw may come without it.
+    """
+
+    __slots__ = ("_parts", "n_draws")
+
+    def __init__(
+        self,
+        log_likelihood: Part,
+        log_prior: Part | None = None,
+        log_posterior: Part | None = None,
+        kl: Part | None = None,
+        *,
+        n_draws: int = 1,
+    ) -> None:
+        self.n_draws = n_draws
+        self._parts: dict[str, Part | None] = {
+            "log_likelihood": log_likelihood,
+            "log_prior": log_prior,
+            "log_posterior": log_posterior,
+            "kl": kl,
+        }
+
+    def _read(self, name: str) -> Tensor:
+        part = self._parts[name]
+        if part is None:
+            raise AttributeError(f"the model did not compute the term {name!r}")
+        value = evaluate(part)
+        value = value.unsqueeze(0) if name != "kl" and value.dim() == 1 else value
+        self._parts[name] = value
+        return value
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """log p(x | z), shape (draws, batch)."""
+        return self._read("log_likelihood")
+
+    @property
+    def log_prior(self) -> Tensor:
+        """log p(z), shape (draws, batch)."""
+        return self._read("log_prior")
+
+    @property
+    def log_posterior(self) -> Tensor:
+        """log q(z | x), shape (draws, batch)."""
+        return self._read("log_posterior")
+
+    @property
+    def kl(self) -> Tensor:
+        """Closed-form KL per latent component, shape (batch, components)."""
+        return self._read("kl")
+
+    @property
+    def has_kl(self) -> bool:
+        """Whether prior and posterior have a closed-form KL."""
+        return self._parts["kl"] is not None
+
+    @property
+    def log_weight(self) -> Tensor:
+        """Log importance weight log p(x | z) + log p(z) - log q(z | x), shape (draws, batch)."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def kl_per_row(self) -> Tensor:
+        """KL per row: the closed form, else the mean of log q - log p over the draws; shape (batch,)."""
+        return self.kl.sum(-1) if self.has_kl else (self.log_posterior - self.log_prior).mean(0)
+
+
+class Cotangents(NamedTuple):
+    """Derivatives of an objective by the terms, each a number, a tensor of the term's shape, or None for zero.
+
+    Pullbacks take tensors: numbers become tensors without axes when the loss weighs rows.
+    """
+
+    log_likelihood: float | Tensor
+    log_prior: float | Tensor | None = None
+    log_posterior: float | Tensor | None = None
+    kl: float | Tensor | None = None

@@ -1,0 +1,1 @@
+"""Pure functions of tensors: densities, divergences and noise blocks. No state, no classes."""

@@ -1,0 +1,408 @@
+"""What every estimator trained by gradients shares: from arrays to a training run, and back to arrays."""
+
+import logging
+import sys
+import warnings
+from abc import abstractmethod
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, as_tensor, resolve_device, seed_from, tiles
+from skgen.estimators._data import clip_to_support, column_names, hold_out, training_batches, validator, weighted_rows
+from skgen.estimators._sklearn import _fit_context
+from skgen.estimators._training import TrainingRun
+from skgen.networks import MLP
+from skgen.training.flat import FlatParameters
+from skgen.training.optimizers import SOLVERS
+
+logger = logging.getLogger("skgen")
+
+STANDARDIZATION = ("shift", "scale", "input_scale", "input_ratio")
+
+
+class Runtime:
+    """What an estimator holds besides its state: modules by dtype and the run in progress. Never pickled."""
+
+    def __init__(self, run=None):
+        self.run = run
+        self.modules = {}
+
+
+@contextmanager
+def _messages(verbose):
+    """Show the package's messages on standard output for the time of a verbose fit."""
+    if not verbose or logger.handlers:
+        yield
+        return
+    handler, level = logging.StreamHandler(sys.stdout), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def layer_sizes(value, parameter):
+    """Hidden layer sizes as a tuple of positive integers."""
+    sizes = (value,) if isinstance(value, Integral) else tuple(value)
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
+    return tuple(int(size) for size in sizes)
+
+
+class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the estimators whose model is made of networks and trained by gradients."""
+
+    @abstractmethod
+    def _likelihood_spec(self):
+        """The likelihood that the parameters name."""
+
+    @abstractmethod
+    def _decide(self):
+        """Store specs and sizes as fitted attributes."""
+
+    @abstractmethod
+    def _build_model(self, n_features):
+        """The untrained model, from what ``_decide`` stored."""
+
+    @abstractmethod
+    def _loss(self, model, batches, generator):
+        """The loss of a run."""
+
+    @abstractmethod
+    def _validation_values(self, model, x, generator):
+        """The monitored value of standardised rows, in the user's units."""
+
+    @abstractmethod
+    def _describe(self, model, X):
+        """Set the fitted attributes that need the training rows."""
+
+    def _warm_up_epochs(self):
+        return 0.0
+
+    # -- fitting --------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, sample_weight=None, X_val=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows. Read-only float32 memory maps are used without a copy.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows in the objective and in the scaling; a zero weight leaves a row out.
+        X_val : array-like of shape (n_validation_samples, n_features), default=None
+            Validation rows, in place of ``validation_fraction``; recorded in ``history_`` also without
+            ``early_stopping``. They must be scaled as X is: in a Pipeline use
+            ``Pipeline(..., transform_input=["X_val"])`` with metadata routing and ``set_fit_request(X_val=True)``.
+            Given as ``step__X_val`` they arrive unscaled, and GridSearchCV cuts an ``X_val`` that has as many rows
+            as X into folds.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        X = self._check_rows(X, self._likelihood_spec(), reset=True)
+        X_val = None if X_val is None else self._check_rows(X_val, self._likelihood_spec())
+        rows, weight = weighted_rows(X, sample_weight)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        hooks = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": sample_weight, "X_val": X_val}}
+        with _messages(self.verbose):
+            fresh = not (self.warm_start and hasattr(self, "weights_"))
+            run, model = self._start(rows, weight, X_val, fresh=fresh)
+            self._runtime = Runtime(run)
+            context.call_on_fit_task_begin(**hooks)
+            try:
+                self._run(run, model, context, X, y)
+            except KeyboardInterrupt:
+                warnings.warn(
+                    f"fit was interrupted in epoch {run.epoch + 1}; the model keeps the weights so far.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+        run.keep_best()
+        self._store(run, model)
+        self._describe(self._module(rows.dtype), rows)
+        self._warn(run)
+        if not self.warm_start:
+            del self.training_state_
+        context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, *, sample_weight=None):
+        """Continue with one pass over a chunk of rows, of any size.
+
+        Scales come from running moments; when they move, first and last layers are compensated, so that the
+        function learnt so far is unchanged in the units of X. There is no warm-up of the KL.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A chunk of training rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows within the chunk.
+
+        Returns
+        -------
+        self : object
+            The updated estimator.
+        """
+        fresh = not hasattr(self, "weights_")
+        X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
+        X, weight = weighted_rows(X, sample_weight)
+        run, model = self._start(X, weight, None, fresh=fresh, partial=True)
+        for _ in run.records():
+            pass
+        self._store(run, model)
+        self._describe(self._module(X.dtype), X)
+        return self
+
+    def _check_rows(self, X, spec, *, reset=False):
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
+        return clip_to_support(self, X, spec.build(1).support, spec)
+
+    def _check_input(self, X):
+        """Rows to infer on."""
+        check_is_fitted(self)
+        return self._check_rows(X, self.likelihood_)
+
+    def _start(self, X, weight, X_val, *, fresh, partial=False):
+        """A run ready for its first epoch, and the model that it trains."""
+        random_state = check_random_state(self.random_state)
+        device = resolve_device(self.device)
+        if X_val is None and self.early_stopping and not partial:
+            X, weight, X_val = hold_out(X, weight, self.validation_fraction, random_state)
+        old = None if fresh else self._moments()
+        moments = (old if partial and old else RunningMoments.empty(X.shape[1])).updated(X, weight)
+        if fresh:
+            self._decide()
+            self._dtype = X.dtype.name
+            self._score_seed = seed_from(random_state)
+        model = self._initial_model(moments, old, seed_from(random_state))
+        self._standardization = {name: as_array(getattr(model, name)) for name in STANDARDIZATION}
+        line_search = SOLVERS[self.solver].line_search
+        batch_size = len(X) if line_search else self.batch_size
+        model.to(device, self._training_dtype(X, batch_size, device))
+        parameters = FlatParameters(model)
+        order = torch.Generator().manual_seed(seed_from(random_state))
+        generator = torch.Generator(device).manual_seed(seed_from(random_state))
+        batches = training_batches(X, weight, batch_size, model, self._standardization)
+        seed = seed_from(random_state)
+        run = TrainingRun(
+            parameters,
+            self._loss(model, batches, generator),
+            batches,
+            order=order,
+            generator=generator,
+            validate=None
+            if X_val is None
+            else validator(
+                X_val, model, self._standardization, self._validation_values, getattr(self, "n_draws", 1), seed
+            ),
+            settings=self,
+            n_epochs=1 if partial else self.max_iter,
+            warm_up_epochs=self._warm_up_epochs() if fresh and not partial else 0.0,
+        )
+        if not fresh:
+            run.follow(self)
+        self._set_moments(moments)
+        return run, model
+
+    def _run(self, run, model, context, X, y):
+        for record in run.records():
+            if self.verbose and run.epoch % self.verbose == 0:
+                terms = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
+                logger.info("%s epoch %d: %s", type(self).__name__, run.epoch, terms)
+            task = context.subcontext(task_name="epoch")
+            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            snapshot = {"reconstruction_attributes": lambda: self._snapshot(run, model)}
+            if task.call_on_fit_task_end(estimator=self, X=X, y=y, **snapshot):
+                return
+
+    def _training_dtype(self, X, batch_size, device):
+        wide = self.precision == "float64" or SOLVERS[self.solver].line_search
+        if wide and device.type == "mps":
+            raise ValueError("device='mps' has no float64: precision='float64' and solver='lbfgs' need another device.")
+        one_batch = len(X) <= batch_size and self.precision == "float32" and device.type != "mps"
+        return torch.float64 if wide or (one_batch and X.dtype == np.float64) else DTYPES[self.precision]
+
+    def _initial_model(self, moments, old, seed):
+        """The model in float64, standardised for the moments: new, or the fitted one compensated for the change."""
+        mean, scale = torch.from_numpy(moments.mean), torch.from_numpy(moments.scale)
+        if old is not None:
+            model = self._fitted_model()
+            with torch.no_grad():
+                model.restandardize(mean, scale, torch.from_numpy(old.constant & ~moments.constant))
+            return model
+        model = self._build_model(len(mean)).double()
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            model.encoder.reset(generator)
+            model.decoder.reset(generator)
+            model.initialize(mean, scale)
+        if moments.constant.any() and moments.n_rows > 1:
+            warnings.warn(
+                f"Constant column(s) {column_names(self, moments.constant)} carry no information; they are "
+                "reproduced as that constant, with the smallest variance allowed.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return model
+
+    def _moments(self):
+        return RunningMoments(**self._running_moments)
+
+    def _set_moments(self, moments):
+        self._running_moments = vars(moments).copy()
+        self.n_samples_seen_ = moments.n_rows
+
+    # -- fitted state ---------------------------------------------------------------------------------------------
+
+    def _snapshot(self, run, model):
+        """Attributes of an estimator as if training had ended now."""
+        return {
+            "weights_": {name: as_array(value) for name, value in model.state_dict().items()} | self._standardization,
+            "history_": {name: list(values) for name, values in run.history.items()},
+            "n_iter_": run.epoch,
+            "best_iter_": run.best_epoch,
+            "converged_": run.plateau.reached,
+            "training_state_": run.optimizer_state(),
+            "_runtime": Runtime(),
+        }
+
+    def _store(self, run, model):
+        for name, value in self._snapshot(run, model).items():
+            setattr(self, name, value)
+
+    def _warn(self, run):
+        if run.epoch < run.warm_up_epochs:
+            warnings.warn(
+                f"Training stopped after {run.epoch} epochs, before the warm-up of the KL ended "
+                f"({run.warm_up_epochs:g} epochs): the model was never trained at its full weight. Raise max_iter or "
+                "lower kl_warmup.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self.early_stopping and not run.plateau.reached and run.best_epoch == run.epoch:
+            warnings.warn(
+                f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _fitted_model(self):
+        model = self._build_model(self.n_features_in_).double()
+        model.load_state_dict({name: torch.tensor(value) for name, value in self.weights_.items()})
+        return model
+
+    def _module(self, dtype):
+        """The fitted model for inference, in the dtype of the rows, on the estimator's device."""
+        dtype = torch.float32 if dtype == np.float32 else torch.float64
+        if dtype not in self._runtime.modules:
+            device = self._inference_device(dtype)
+            self._runtime.modules[dtype] = self._fitted_model().to(device, dtype).requires_grad_(False)
+        return self._runtime.modules[dtype]
+
+    def _inference_device(self, dtype):
+        try:
+            device = resolve_device(self.device)
+        except ValueError as error:
+            warnings.warn(f"{error} Using the CPU.", UserWarning, stacklevel=4)
+            return torch.device("cpu")
+        return torch.device("cpu") if device.type == "mps" and dtype == torch.float64 else device
+
+    def _map_rows(self, X, function, numbers_per_row):
+        """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
+        model = self._module(X.dtype)
+        rows = as_tensor(X)
+        parts = []
+        with torch.inference_mode():
+            for tile in tiles(len(X), numbers_per_row, X.itemsize):
+                x = model.standardize(rows[tile].to(model.scale.device))
+                parts.append([as_array(value) for value in function(model, x)])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def inverse_transform(self, X):
+        """Decode latent rows to the mean of p(x | z), in the units of the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Latent rows.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Decoded rows.
+        """
+        check_is_fitted(self)
+        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components={self._n_features_out}."
+            )
+        model = self._module(Z.dtype)
+        latent = as_tensor(Z)
+        with torch.inference_mode():
+            parts = tiles(len(Z), model.width, Z.itemsize)
+            return np.concatenate([as_array(model.decode(latent[part].to(model.scale.device))) for part in parts])
+
+    # -- networks -------------------------------------------------------------------------------------------------
+
+    def _network_sizes(self):
+        """What the networks are built from, as plain values."""
+        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        decoder = self.decoder_hidden_layer_sizes
+        return {
+            "n_components": int(self.n_components),
+            "encoder_sizes": sizes,
+            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
+            "activation": self.activation,
+            "dropout": float(self.dropout),
+        }
+
+    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
+        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
+        a = self._architecture
+        encoder = MLP(n_inputs, a["encoder_sizes"], n_code, a["activation"], a["dropout"])
+        return encoder, MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"], a["dropout"])
+
+    @property
+    def _n_features_out(self):
+        return self._architecture["n_components"]
+
+    # -- scikit-learn ---------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        state.pop("_runtime", None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._runtime = Runtime()

@@ -1,0 +1,136 @@
+"""The loss of network models: where a model's terms meet an objective and the weights of rows."""
+
+import torch
+
+from skgen._terms import Cotangents
+from skgen.distributions.normal import antithetic_normal
+
+MOST_CONSTANTS = 64
+
+SHARED_PAIRS = 4
+"""Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
+
+
+class TermsLoss:
+    """Minus the weighted mean of an objective over a batch, with its gradient.
+
+    Parameters
+    ----------
+    trace : callable
+        A model's tracer.
+    objective : Objective
+    noise : callable
+        Number of rows and generator to noise (draws, rows or 1, components).
+    offset : float
+        Log-Jacobian, added to reported log-densities.
+    dropout : bool
+        Whether networks draw masks.
+    tile : int
+        Rows per pass; gradients add over passes.
+
+    Attributes
+    ----------
+    kl_weight : float
+        Weight of the KL in force; whoever runs the schedule sets it.
+    """
+
+    def __init__(self, trace, objective, noise, *, offset, dropout, tile):
+        self.trace = trace
+        self.objective = objective
+        self.noise = noise
+        self.offset = offset
+        self.dropout = dropout
+        self.tile = tile
+        self.kl_weight = 1.0
+        self._constants = {}
+
+    def __call__(self, batch, generator):
+        """Add the gradient; return functions for the reported means and for the loss."""
+        n_rows = batch.x.shape[0]
+        if n_rows <= self.tile:
+            parts = [self._part(batch.x, batch.weight, n_rows, generator)]
+        else:
+            weights = [None] * n_rows if batch.weight is None else batch.weight.split(self.tile)
+            tiles = zip(batch.x.split(self.tile), weights, strict=False)
+            parts = [self._part(x, weight, n_rows, generator) for x, weight in tiles]
+        return lambda: self._report(parts), lambda: self._loss(parts)
+
+    def _part(self, x, weight, n_rows, generator):
+        terms, pullback = self.trace(x, self.noise(x.shape[0], generator), generator if self.dropout else None)
+        cotangents = self.objective.cotangents(terms, self.kl_weight)
+        pullback(self._averaged(cotangents, weight, n_rows, terms.n_draws, x))
+        return terms, weight, n_rows
+
+    def _averaged(self, cotangents, weight, n_rows, n_draws, like):
+        """Cotangents of minus the weighted mean over rows, as tensors; of a single draw without its axis.
+
+        Numbers become tensors once and are kept: making one costs as much as the kernels that use it.
+        """
+        key = (cotangents, n_rows) if weight is None and all(not torch.is_tensor(c) for c in cotangents) else None
+        if key in self._constants:
+            return self._constants[key]
+        factor = like.new_tensor(-1.0 / n_rows) if weight is None else weight * (-1.0 / n_rows)
+        averaged = []
+        for name, cotangent in zip(Cotangents._fields, cotangents, strict=True):
+            if name == "kl" and factor.dim():
+                factor = factor.unsqueeze(-1)
+            part = None if cotangent is None else factor * cotangent
+            single = part is not None and name != "kl" and n_draws == 1 and part.dim() == 2
+            averaged.append(part.squeeze(0) if single else part)
+        if key is not None:
+            if len(self._constants) >= MOST_CONSTANTS:
+                self._constants.clear()
+            self._constants[key] = Cotangents(*averaged)
+        return Cotangents(*averaged)
+
+    @staticmethod
+    def _mean(values, weight, n_rows):
+        return (values if weight is None else values * weight).sum() / n_rows
+
+    def _report(self, parts):
+        sums = {}
+        for terms, weight, n_rows in parts:
+            for name, values in self.objective.report(terms).items():
+                sums[name] = sums.get(name, 0) + self._mean(values, weight, n_rows)
+        return {name: value + (0 if name == "kl" else self.offset) for name, value in sums.items()}
+
+    def _loss(self, parts):
+        return -sum(self._mean(self.objective(t, self.kl_weight), weight, n) for t, weight, n in parts)
+
+
+def no_noise(n_rows, generator):
+    """The noise of a model that draws nothing."""
+    return None
+
+
+def training_noise(n_draws, n_components, like, generator, *, line_search, shared, any_draws):
+    """The noise of a run, a function of the number of rows and a generator, and its number of draws.
+
+    A line search needs one antithetic block, frozen for the whole fit, with mean exactly 0 and covariance exactly I.
+    A single batch shares fresh noise between its rows, so that its loss is a sum over rows of one function and a row's
+    weight means its repetition. Otherwise every row has its own. ``any_draws`` says that the objective's
+    expectation does not depend on the number of draws, which may then be raised.
+    """
+    if line_search:
+        needed = 2 * n_components
+        if not any_draws and (n_draws < needed or n_draws % 2):
+            raise ValueError(f"solver='lbfgs' with objective='iwae' needs an even n_draws >= {needed}, got {n_draws}.")
+        n_draws = max(n_draws + n_draws % 2, needed)
+        block = antithetic_normal(n_draws, n_components, torch.Generator().manual_seed(generator.initial_seed()))
+        block = block.to(like).unsqueeze(1)
+        return lambda n_rows, generator: block, n_draws
+
+    def normal(*shape, generator):
+        return like.new_empty((*shape, n_components)).normal_(generator=generator)
+
+    if not shared:
+        return lambda n_rows, generator: normal(n_draws, n_rows, generator=generator), n_draws
+    if not any_draws:
+        return lambda n_rows, generator: normal(n_draws, 1, generator=generator), n_draws
+    n_pairs = max(SHARED_PAIRS, -(-n_draws // 2))
+
+    def antithetic(n_rows, generator):
+        half = normal(n_pairs, 1, generator=generator)
+        return torch.cat([half, -half])
+
+    return antithetic, 2 * n_pairs

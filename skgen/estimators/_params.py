@@ -1,0 +1,40 @@
+"""Constraints on the parameters that every trained network estimator has, by group."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from skgen.estimators._sklearn import Interval, Options, StrOptions
+from skgen.networks import ACTIVATIONS
+from skgen.training.optimizers import SOLVERS
+from skgen.training.schedules import LEARNING_RATE_SCHEDULES
+
+NETWORKS = {
+    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+}
+OPTIMISATION = {
+    "solver": [StrOptions(set(SOLVERS))],
+    "learning_rate": [Interval(Real, 0, None, closed="left")],
+    "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES))],
+    "momentum": [Interval(Real, 0, 1, closed="left")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+}
+STOPPING = {
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "warm_start": ["boolean"],
+}
+RUNTIME = {
+    "device": [str],
+    "precision": [StrOptions({"float32", "float64", "bfloat16"})],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}

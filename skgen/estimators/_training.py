@@ -1,0 +1,161 @@
+"""A fit in progress: its epochs, history, early stopping and state."""
+
+import json
+import math
+
+import numpy as np
+import torch
+
+from skgen.estimators._arrays import as_array
+from skgen.training.loop import epochs
+from skgen.training.optimizers import SOLVERS
+from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up
+from skgen.training.steps import GradientStep
+from skgen.training.stopping import Plateau
+
+
+class TrainingRun:
+    """Runs epochs and keeps what a continued run needs.
+
+    Parameters
+    ----------
+    parameters : FlatParameters
+    loss : TermsLoss
+    batches : Batches
+    order, generator : torch.Generator
+        For permutations (CPU) and for everything else (the device).
+    validate : callable or None
+        Computes the monitored value on the validation rows with the parameters in force.
+    settings : estimator
+        Read for its optimisation and stopping parameters, and beta where it has one.
+    n_epochs : int
+        Largest number of epochs of this run.
+    warm_up_epochs : float
+        Epochs over which the weight of the KL rises to beta.
+    """
+
+    def __init__(
+        self, parameters, loss, batches, *, order, generator, validate, settings, n_epochs, warm_up_epochs
+    ):
+        self.parameters, self.loss, self.batches = parameters, loss, batches
+        self.order, self.generator = order, generator
+        self.validate = validate
+        self.settings = settings
+        self.beta, self.warm_up_epochs = getattr(settings, "beta", 1.0), warm_up_epochs
+        self.optimizer = SOLVERS[settings.solver](
+            parameters,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.max_grad_norm,
+            momentum=settings.momentum,
+        )
+        self.step = GradientStep(loss, self.optimizer, settings.learning_rate)
+        self.plateau = Plateau(settings.tol, settings.n_iter_no_change)
+        self.history = {}
+        self.epoch, self.start, self.last = 0, 0, n_epochs
+        self.best = None
+
+    def follow(self, estimator):
+        """Carry on after the fit before: its history, and its optimiser where the solver is the same."""
+        self.history = {name: list(values) for name, values in estimator.history_.items()}
+        self.start = self.epoch = estimator.n_iter_
+        self.last += self.start
+        state = getattr(estimator, "training_state_", {})
+        if {f"optimizer.{name}" for name in self.optimizer.state()} <= set(state):
+            self.load_optimizer_state(state)
+
+    @property
+    def monitored(self):
+        """Name of the history entry that progress is measured by."""
+        name = self.loss.objective.monitor
+        return f"validation_{name}" if self.validate and self.settings.early_stopping else name
+
+    @property
+    def warming_up(self):
+        """Whether the KL weight has yet to reach its final value."""
+        return self.epoch < self.warm_up_epochs
+
+    def _before(self, epoch):
+        progress = min(1.0, (epoch - self.start) / self.settings.max_iter)
+        self.step.learning_rate = (
+            self.settings.learning_rate * LEARNING_RATE_SCHEDULES[self.settings.learning_rate_schedule](progress)
+        )
+        self.loss.kl_weight = self.beta * warm_up(epoch, self.warm_up_epochs)
+
+    def records(self):
+        """Yield the record of each epoch until the last or the plateau; state is consistent at each yield."""
+        if self.plateau.reached:
+            return
+        loop = epochs(
+            self.step,
+            self.batches,
+            first=self.epoch,
+            last=self.last,
+            order=self.order,
+            generator=self.generator,
+            before=self._before,
+        )
+        for record in loop:
+            record |= {"kl_weight": self.loss.kl_weight, "learning_rate": float(self.step.learning_rate)}
+            if self.validate is not None:
+                record[f"validation_{self.loss.objective.monitor}"] = self.validate()
+            self._take(record)
+            yield record
+            if self.plateau.reached:
+                return
+
+    def _take(self, record):
+        for name, value in record.items():
+            self.history.setdefault(name, []).append(value)
+        improved = self.plateau.update(record[self.monitored], self.epoch, counting=not self.warming_up)
+        self.epoch += 1
+        if improved and self.settings.early_stopping:
+            self.best = self.parameters.value.clone()
+
+    def keep_best(self):
+        """Go back to the weights of the best epoch, where early stopping kept them."""
+        if self.best is not None:
+            self.parameters.value.copy_(self.best)
+
+    def optimizer_state(self):
+        """Arrays that a later call continues from: optimiser moments and generator states."""
+        state = {f"optimizer.{name}": as_array(value) for name, value in self.optimizer.state().items()}
+        return state | {
+            "order": as_array(self.order.get_state()),
+            "generator": as_array(self.generator.get_state()),
+        }
+
+    def load_optimizer_state(self, state):
+        """Continue from :meth:`optimizer_state`; moments of another shape start afresh."""
+        tensors = {
+            name.removeprefix("optimizer."): torch.tensor(value)
+            for name, value in state.items()
+            if name.startswith("optimizer.")
+        }
+        self.optimizer.load(tensors)
+        self.order.set_state(torch.tensor(state["order"]))
+        self.generator.set_state(torch.tensor(state["generator"]))
+
+    def state(self):
+        """The whole state after an epoch, as arrays by name."""
+        plateau = {name: value for name, value in vars(self.plateau).items() if name not in ("tol", "patience")}
+        described = json.dumps({"history": self.history, "epoch": self.epoch, "plateau": plateau})
+        state = self.optimizer_state() | {
+            "parameters": as_array(self.parameters.value),
+            "described": np.frombuffer(described.encode(), dtype=np.uint8),
+        }
+        return state if self.best is None else state | {"best": as_array(self.best)}
+
+    def load(self, state):
+        """Continue from :meth:`state`."""
+        described = json.loads(bytes(state["described"]).decode())
+        self.history, self.epoch = described["history"], described["epoch"]
+        for name, value in described["plateau"].items():
+            setattr(self.plateau, name, value)
+        self.parameters.value.copy_(torch.tensor(state["parameters"]))
+        self.best = torch.tensor(state["best"]).to(self.parameters.value) if "best" in state else None
+        self.load_optimizer_state(state)
+
+    @property
+    def best_epoch(self):
+        """Number of the best epoch, from 1."""
+        return self.plateau.best_epoch + 1 if math.isfinite(self.plateau.best) else self.epoch

@@ -1,0 +1,276 @@
+"""Deterministic autoencoder."""
+
+import math
+from numbers import Integral
+
+import numpy as np
+
+from skgen.estimators._arrays import tiles
+from skgen.estimators._base import NetworkEstimator
+from skgen.estimators._loss import TermsLoss, no_noise
+from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
+from skgen.estimators._sklearn import Interval, StrOptions
+from skgen.likelihoods import Bernoulli, Gaussian
+from skgen.models import AutoencoderModel
+from skgen.objectives import Reconstruction
+
+LOSSES = {"squared_error": Gaussian(variance="fixed", noise_variance=0.5), "cross_entropy": Bernoulli()}
+"""For each loss, the likelihood whose log-density is minus it, up to a constant."""
+CONSTANTS = {"squared_error": math.log(math.pi) / 2, "cross_entropy": 0.0}
+"""For each loss, the constant per column."""
+
+
+class Autoencoder(NetworkEstimator):
+    r"""Autoencoder: a code of a row from which a network reconstructs the row.
+
+    .. math:: z = f_\phi(x), \quad \hat x = g_\theta(z), \quad \min_{\phi, \theta} \sum_n \ell(x_n, \hat x_n)
+
+    With linear networks (``activation="identity"`` or no hidden layers) and the squared error, the optimum spans the
+    principal subspace (Baldi and Hornik 1989). It has no density: ``score`` is minus the reconstruction error. For
+    likelihoods and samples use :class:`~skgen.VariationalAutoencoder`.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Size of the code.
+    hidden_layer_sizes : int or array-like of int, default=(256, 256)
+        Hidden layers of the encoder; empty for a linear encoder.
+    decoder_hidden_layer_sizes : int or array-like of int, default=None
+        Hidden layers of the decoder; None mirrors the encoder's.
+    activation : {"relu", "tanh", "silu", "elu", "gated", "identity"}, default="relu"
+        Activation of hidden layers.
+    dropout : float, default=0.0
+        Share of hidden units dropped in training.
+    loss : {"squared_error", "cross_entropy"}, default="squared_error"
+        Reconstruction error, summed over columns: squared in the units of X, or binary cross-entropy in nats for
+        values in [0, 1].
+    solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
+        Optimiser. "lbfgs" works on all rows in float64 and suits small models.
+    learning_rate : float, default=1e-3
+        Step size of the first three solvers.
+    learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
+        Factor of the step size over ``max_iter`` epochs; the last two fall to zero.
+    momentum : float, default=0.9
+        Momentum of "sgd".
+    weight_decay : float, default=0.0
+        L2 penalty on weight matrices ("adamw": decoupled).
+    max_grad_norm : float, default=None
+        Largest norm of a gradient; longer ones are shortened to it.
+    batch_size : int, default=128
+        Rows per step. Data of at most this many rows are trained as one batch in row order and in the dtype of X,
+        so that integer weights equal repeated rows.
+    max_iter : int, default=200
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Smallest fall of the loss per row that counts as progress.
+    n_iter_no_change : int or inf, default=20
+        Epochs without progress after which training stops.
+    early_stopping : bool, default=False
+        Measure progress on validation rows and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of rows held out for early stopping when no ``X_val`` is given.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from the fitted weights for another ``max_iter`` epochs.
+    device : str, default="cpu"
+        "cpu", "cuda", "cuda:1", "mps" or "auto" (the best that is present).
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Arithmetic of training; "bfloat16" is used in matrix products alone. Inference is in the dtype of X.
+    random_state : int, RandomState instance or None, default=None
+        Source of initial weights and batches.
+    verbose : int or bool, default=0
+        Report every so many epochs.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        Parameters and standardisation of the model.
+    history_ : dict of str to list of float
+        Per epoch: ``reconstruction`` (minus the loss per row), ``learning_rate``, ``kl_weight`` (always 1), and
+        ``validation_reconstruction`` where there are validation rows.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        Epoch with the best monitored value.
+    converged_ : bool
+        Whether training stopped for lack of progress.
+    likelihood_ : LikelihoodSpec
+        The likelihood that the loss stands for.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, when X has string names.
+
+    See Also
+    --------
+    VariationalAutoencoder : A probabilistic model with the same networks.
+
+    References
+    ----------
+    Baldi and Hornik (1989), Neural networks and principal component analysis,
+    https://doi.org/10.1016/0893-6080(89)90014-2.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skgen import Autoencoder
+    >>> X = load_iris().data
+    >>> Autoencoder(n_components=2, hidden_layer_sizes=(32,), max_iter=50, random_state=0).fit_transform(X).shape
+    (150, 2)
+    """
+
+    score_kind = "pseudo"
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **NETWORKS,
+        "loss": [StrOptions(set(LOSSES))],
+        **OPTIMISATION,
+        **STOPPING,
+        **RUNTIME,
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        # networks
+        hidden_layer_sizes=(256, 256),
+        decoder_hidden_layer_sizes=None,
+        activation="relu",
+        dropout=0.0,
+        # objective
+        loss="squared_error",
+        # optimisation
+        solver="adam",
+        learning_rate=1e-3,
+        learning_rate_schedule="constant",
+        momentum=0.9,
+        weight_decay=0.0,
+        max_grad_norm=None,
+        batch_size=128,
+        max_iter=200,
+        # stopping
+        tol=1e-4,
+        n_iter_no_change=20,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        # runtime
+        device="cpu",
+        precision="float32",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def score_measure(self):
+        """What the loss belongs to: "density" for real columns, "mass" for binary ones."""
+        return LOSSES[self.loss].build(1).measure
+
+    # -- assembly ---------------------------------------------------------------------------------------------
+
+    def _likelihood_spec(self):
+        return LOSSES[self.loss]
+
+    def _decide(self):
+        self.likelihood_ = type(LOSSES[self.loss])(**LOSSES[self.loss].get_params())
+        self._architecture = self._network_sizes() | {"constant": CONSTANTS[self.loss]}
+
+    def _build_model(self, n_features):
+        n_components, likelihood = self._architecture["n_components"], self.likelihood_.build(n_features)
+        networks = self._networks(n_features, n_components, n_components, likelihood.n_outputs)
+        return AutoencoderModel(*networks, likelihood)
+
+    def _offset(self, model):
+        return model.log_jacobian + self._architecture["constant"] * model.likelihood.n_features
+
+    def _loss(self, model, batches, generator):
+        return TermsLoss(
+            model.tracer(low_precision=self.precision == "bfloat16" and not batches.full),
+            Reconstruction(),
+            no_noise,
+            offset=float(self._offset(model)),
+            dropout=self.dropout > 0,
+            tile=tiles(len(batches.rows), model.width, model.scale.itemsize)[0].stop,
+        )
+
+    def _validation_values(self, model, x, generator):
+        return model.terms(x).log_likelihood[0] + self._offset(model)
+
+    def _describe(self, model, X):
+        """Nothing beyond the common attributes."""
+
+    # -- use --------------------------------------------------------------------------------------------------
+
+    def transform(self, X):
+        """Codes of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Codes, the same for a row in any batch.
+        """
+        X = self._check_input(X)
+        return self._map_rows(X, lambda model, x: [model.encode(x)], self._module(X.dtype).width)[0]
+
+    def score_samples(self, X):
+        """Minus the reconstruction error of each row; no likelihood.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the loss, summed over columns: squared units of X, or nats.
+        """
+        X = self._check_input(X)
+        width = self._module(X.dtype).width
+        return self._map_rows(X, lambda model, x: [self._validation_values(model, x, None)], width)[0]
+
+    def score(self, X, y=None):
+        """Mean of :meth:`score_samples`, so that a search maximises it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            Minus the mean loss per row.
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))

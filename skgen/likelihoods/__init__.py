@@ -1,0 +1,21 @@
+"""Likelihoods p(x | z): what the decoder's outputs mean.
+
+To add one, write a file with spec and module and name the spec in ``LIKELIHOODS``; the contract tests run over the table.
+"""
+
+from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
+from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
+from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
+
+LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "BernoulliLikelihood",
+    "Gaussian",
+    "GaussianLikelihood",
+    "Likelihood",
+    "LikelihoodSpec",
+    "Standardization",
+]

@@ -1,0 +1,109 @@
+"""What a likelihood must offer."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from skgen._spec import Spec
+from skgen._trace import Pullback, Tracer, autograd_trace
+
+
+class Standardization(NamedTuple):
+    """Affine change of the user's columns, each field (n_features,).
+
+    The likelihood sees (x - shift) / scale, and its log-density loses the sum of log scale; the encoder sees
+    (x - shift) / input_scale.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    input_scale: Tensor
+
+
+class Head(NamedTuple):
+    """Weight (n_hidden, n_outputs) and bias (n_outputs,) of the layer that gives a likelihood its outputs."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Likelihood(nn.Module, ABC):
+    """A distribution p(x | outputs) over standardised rows; outputs are unconstrained reals.
+
+    Shapes: outputs (..., n_outputs), x (..., n_features), log_prob (...). Implement the abstract methods; override
+    ``tracer`` where the gradient has a closed form.
+    """
+
+    measure = "density"
+    """What log_prob is relative to: "density", "mass" or "mixed"; nats compare only within one."""
+    support: tuple[float, float] | None = None
+    """Range outside which values are clipped with a warning; None for the real line."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.n_outputs = n_outputs
+
+    @abstractmethod
+    def standardize(self, mean: Tensor, scale: Tensor) -> Standardization:
+        """Choose the standardisation from each column's mean and standard deviation (0 for constant columns)."""
+
+    @abstractmethod
+    def initialize(self, head: Head, mean: Tensor, scale: Tensor) -> None:
+        """Set starting values of the head and of own parameters, in place; mean and scale as above."""
+
+    @abstractmethod
+    def compensate(self, head: Head, old: Standardization, new: Standardization, revived: Tensor) -> None:
+        """Change head and own parameters, in place, so that p(x) in the user's units stays the same.
+
+        ``revived`` marks the columns that had been constant and are no longer: they start afresh.
+        """
+
+    @abstractmethod
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-density of standardised rows, summed over features."""
+
+    @abstractmethod
+    def mean(self, outputs: Tensor) -> Tensor:
+        """E[x | outputs], standardised."""
+
+    @abstractmethod
+    def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
+        """One draw of x, standardised, for each row of outputs."""
+
+    def augment(self, x: Tensor, *, generator: Generator) -> Tensor:
+        """The rows to train on in this epoch; the same rows unless the likelihood redraws them."""
+        return x
+
+    def noise_variance(self) -> Tensor | None:
+        """Noise variance per column in standardised units, (n_features,); None where it is none or depends on the row."""
+        return None
+
+    def tracer(self) -> Tracer:
+        """``trace(outputs, x)`` returns log_prob and ``pullback(cotangent) -> gradient of outputs``.
+
+        The value may come as a function that computes it.
+        """
+
+        def trace(outputs: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+            (value,), pullback = autograd_trace(lambda leaf: self.log_prob(leaf, x), outputs)
+            return value, lambda cotangent: pullback(cotangent)[0]
+
+        return trace
+
+
+def positive_scale(scale: Tensor) -> Tensor:
+    """Scales with 1 in place of 0, the scale of constant columns."""
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+@dataclass
+class LikelihoodSpec(Spec, ABC):
+    """Base of the likelihood specs."""
+
+    @abstractmethod
+    def build(self, n_features: int) -> Likelihood:
+        """Return the module; raises ValueError for fields out of range."""

@@ -1,0 +1,97 @@
+"""Latent-variable model with an amortised posterior."""
+
+from torch import Generator, Tensor
+
+from skgen._terms import Cotangents, Terms
+from skgen._trace import Pullback, Tracer
+from skgen.likelihoods.base import Likelihood
+from skgen.models.base import NetworkModel
+from skgen.networks.base import Network
+from skgen.posteriors.base import Draw, Posterior
+from skgen.priors.base import Prior
+
+
+class LatentVariableModel(NetworkModel):
+    r"""p(z) and p(x | z) with q(z | x) from an encoder: the model of a variational autoencoder.
+
+    .. math:: z \sim p(z), \quad x \mid z \sim p(x; \text{decoder}(z)), \quad q(z \mid x) = q(z; \text{encoder}(x))
+    """
+
+    def __init__(
+        self, encoder: Network, decoder: Network, prior: Prior, posterior: Posterior, likelihood: Likelihood
+    ) -> None:
+        super().__init__(encoder, decoder, likelihood)
+        self.prior = prior
+        self.posterior = posterior
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Parameters of q(z | x) for standardised rows, (batch, n_parameters)."""
+        parameters: Tensor = self.encoder(x * self.input_ratio)
+        return parameters
+
+    def closed_kl(self, draw: Draw) -> Tensor | None:
+        """KL(q || p) per component where prior and posterior have it in closed form, else None."""
+        return None if draw.log_scale is None else self.prior.normal_kl(draw.mean, draw.log_scale)
+
+    def has_closed_kl(self) -> bool:
+        """Whether :meth:`closed_kl` gives a value."""
+        example = self.scale.new_zeros(1, self.posterior.n_parameters)
+        noise = self.scale.new_zeros(1, 1, self.posterior.n_components)
+        return self.closed_kl(self.posterior.draw(example, noise)) is not None
+
+    def terms(self, x: Tensor, noise: Tensor) -> Terms:
+        """All terms of the bound in standardised units, differentiable by autograd.
+
+        x (batch, features), noise (draws, batch or 1, components); terms (draws, batch), kl (batch, components).
+        """
+        return self.terms_given(self.encode(x), x, noise)
+
+    def terms_given(self, parameters: Tensor, x: Tensor, noise: Tensor) -> Terms:
+        """As :meth:`terms` with the posterior's parameters given, so that they are computed once for many draws."""
+        draw = self.posterior.draw(parameters, noise)
+        return Terms(
+            self.likelihood.log_prob(self.decoder(draw.z), x),
+            self.prior.log_prob(draw.z),
+            draw.log_prob,
+            self.closed_kl(draw),
+            n_draws=len(noise),
+        )
+
+    def tracer(self, *, closed_kl: bool, low_precision: bool = False) -> Tracer:
+        """``trace(x, noise, generator)`` returns the terms and ``pullback(Cotangents)``, which adds to ``.grad``.
+
+        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. Cotangents of a single
+        draw come without the axis of draws.
+        """
+        encode = self.encoder.tracer(input_gradient=False, low_precision=low_precision)
+        decode = self.decoder.tracer(low_precision=low_precision)
+        posterior, likelihood = self.posterior.tracer(), self.likelihood.tracer()
+        divergence = self.prior.normal_kl_tracer() if closed_kl else None
+        prior = self.prior.tracer()
+        ratio = None if bool((self.input_ratio == 1).all()) else self.input_ratio
+
+        def trace(x: Tensor, noise: Tensor, generator: Generator | None) -> tuple[Terms, Pullback]:
+            n_draws = noise.shape[0]
+            noise = noise[0] if n_draws == 1 else noise
+            parameters, pull_encoder = encode(x if ratio is None else x * ratio, generator)
+            draw, pull_posterior = posterior(parameters, noise)
+            outputs, pull_decoder = decode(draw.z, generator)
+            log_likelihood, pull_likelihood = likelihood(outputs, x)
+            parts = {"log_likelihood": log_likelihood}
+            if divergence is not None:
+                parts["kl"], pull_kl = divergence(draw.mean, draw.log_scale, draw.scale)
+            else:
+                parts["log_prior"], pull_prior = prior(draw.z)
+                parts["log_posterior"] = draw.log_prob
+
+            def pullback(cotangents: Cotangents) -> None:
+                to_log_likelihood, to_log_prior, to_log_posterior, to_kl = cotangents
+                to_z = pull_decoder(pull_likelihood(to_log_likelihood))
+                if divergence is not None:
+                    pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl)))
+                else:
+                    pull_encoder(pull_posterior(to_z + pull_prior(to_log_prior), to_log_posterior, None, None))
+
+            return Terms(**parts, n_draws=n_draws), pullback
+
+        return trace

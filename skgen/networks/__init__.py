@@ -1,0 +1,7 @@
+"""Networks: deterministic maps of tensors with parameters. The table names what the user may ask for."""
+
+from skgen.networks.activations import ACTIVATIONS
+from skgen.networks.base import Network
+from skgen.networks.mlp import MLP
+
+__all__ = ["ACTIVATIONS", "MLP", "Network"]

@@ -1,0 +1,185 @@
+"""Multilayer perceptron with derivatives by hand."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor, nn
+
+from skgen._trace import Pullback, Tracer
+from skgen.networks.activations import ACTIVATIONS, Activation
+from skgen.networks.base import Network
+
+MOST_WORKSPACES = 4
+_ALIGNMENT = 16
+
+
+class Dense(nn.Module):
+    """Affine map ``x @ weight + bias`` with weight (n_inputs, n_outputs)."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_inputs, n_outputs))
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+    def reset(self, generator: Generator) -> None:
+        """Uniform on +-1 / sqrt(n_inputs) for weight and bias, torch's own default."""
+        bound = self.weight.shape[0] ** -0.5
+        with torch.no_grad():
+            for parameter in (self.weight, self.bias):
+                drawn = torch.empty(parameter.shape, dtype=torch.float64).uniform_(-bound, bound, generator=generator)
+                parameter.copy_(drawn)
+
+    def joint(self) -> tuple[Tensor, Tensor]:
+        """Weight with bias as its last row, (n_inputs + 1, n_outputs), and the gradient of both: views of flat buffers."""
+        n_inputs, n_outputs = self.weight.shape
+        views = []
+        for weight, bias in ((self.weight.detach(), self.bias.detach()), (self.weight.grad, self.bias.grad)):
+            assert weight is not None
+            assert bias is not None
+            assert weight.data_ptr() + weight.numel() * weight.itemsize == bias.data_ptr()
+            views.append(weight.as_strided((n_inputs + 1, n_outputs), (n_outputs, 1)))
+        return views[0], views[1]
+
+
+class Workspace:
+    """Inputs of each layer for a number of rows, with a last column of ones that multiplies the bias.
+
+    Attributes
+    ----------
+    joint : list of (rows, n_inputs + 1)
+        Layer inputs with the column of ones.
+    values, transposed : lists of views
+        The inputs without that column, and ``joint`` transposed.
+    """
+
+    def __init__(self, n_rows: int, weights: list[Tensor]) -> None:
+        self.joint: list[Tensor] = []
+        for weight in weights:
+            n = weight.shape[0]
+            stride = -(-n // _ALIGNMENT) * _ALIGNMENT
+            self.joint.append(weight.new_ones(n_rows, stride)[:, :n])
+        self.values = [joint[:, :-1] for joint in self.joint]
+        self.transposed = [joint.t() for joint in self.joint]
+
+
+class MLP(Network):
+    """Affine layers with an activation after each but the last, and optional dropout on hidden units."""
+
+    def __init__(
+        self, n_inputs: int, hidden_sizes: Sequence[int], n_outputs: int, activation: str = "relu", dropout: float = 0.0
+    ) -> None:
+        super().__init__(n_inputs, n_outputs)
+        self.activation: Activation = ACTIVATIONS[activation]
+        self.dropout = dropout
+        sizes = [n_inputs, *hidden_sizes, n_outputs]
+        gates = [self.activation.n_gates] * len(hidden_sizes) + [1]
+        self.layers = nn.ModuleList(Dense(a, b * k) for (a, b), k in zip(pairwise(sizes), gates, strict=True))
+
+    @property
+    def width(self) -> int:
+        """Input plus the widest layer with its activation."""
+        return self.n_inputs + 2 * max(layer.bias.shape[0] for layer in self._dense())
+
+    @property
+    def head(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the last layer."""
+        last = self._dense()[-1]
+        return last.weight.detach(), last.bias.detach()
+
+    def absorb_input(self, ratio: Tensor, offset: Tensor) -> None:
+        """Fold an affine change of the inputs into the first layer."""
+        first = self._dense()[0]
+        with torch.no_grad():
+            first.bias.add_(offset @ first.weight)
+            first.weight.mul_(ratio.unsqueeze(-1))
+
+    def _dense(self) -> list[Dense]:
+        return [layer for layer in self.layers if isinstance(layer, Dense)]
+
+    def reset(self, generator: Generator) -> None:
+        """Draw initial parameters from the generator, layer by layer."""
+        for layer in self._dense():
+            layer.reset(generator)
+
+    def _mask(self, x: Tensor, generator: Generator | None) -> Tensor | None:
+        if generator is None or self.dropout == 0:
+            return None
+        kept = torch.empty_like(x).uniform_(generator=generator) >= self.dropout
+        return kept.to(x.dtype).div_(1 - self.dropout)
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+            mask = self._mask(x, generator)
+            x = x if mask is None else x * mask
+        output: Tensor = last(x)
+        return output
+
+    def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
+        """Closed-form derivatives on flat parameters; see the base class.
+
+        One workspace per number of rows is kept and overwritten: a pullback is good until the next trace.
+        """
+        weights, gradients = (list(views) for views in zip(*(layer.joint() for layer in self._dense()), strict=True))
+        slopes = [weight[:-1].t() for weight in weights]
+        workspaces: dict[int, Workspace] = {}
+        product = _low_precision_product if low_precision else torch.mm
+
+        def new_workspace(n_rows: int) -> Workspace:
+            if len(workspaces) >= MOST_WORKSPACES:
+                workspaces.clear()
+            workspaces[n_rows] = Workspace(n_rows, weights)
+            return workspaces[n_rows]
+
+        def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
+            flat = x if x.dim() == 2 else x.flatten(0, -2)
+            space = workspaces.get(flat.shape[0]) or new_workspace(flat.shape[0])
+            space.values[0].copy_(flat)
+            hidden = [
+                self._trace_hidden(space.joint[i], weight, space.values[i + 1], product, generator)
+                for i, weight in enumerate(weights[:-1])
+            ]
+            output = product(space.joint[-1], weights[-1])
+
+            def pullback(gradient: Tensor) -> Tensor | None:
+                g = gradient if gradient.dim() == 2 else gradient.flatten(0, -2)
+                for i in range(len(weights) - 1, -1, -1):
+                    if low_precision:
+                        gradients[i].add_(_low_precision_product(space.transposed[i], g))
+                    else:
+                        gradients[i].addmm_(space.transposed[i], g)
+                    if i == 0 and not input_gradient:
+                        return None
+                    g = product(g, slopes[i])
+                    for pull in hidden[i - 1] if i else ():
+                        g = pull(g)
+                return g if x.dim() == 2 else g.view(x.shape)
+
+            return output if x.dim() == 2 else output.view(*x.shape[:-1], -1), pullback
+
+        return trace
+
+    def _trace_hidden(
+        self, inputs: Tensor, weight: Tensor, out: Tensor, product: Tracer, generator: Generator | None
+    ) -> list[Pullback]:
+        """Write a hidden layer's value to ``out``; return its pullbacks, last first."""
+        if self.activation.in_place and generator is None and product is torch.mm:
+            torch.mm(inputs, weight, out=out)
+            return [self.activation.trace(out)[1]]
+        value, pullback = self.activation.trace(product(inputs, weight))
+        mask = self._mask(value, generator)
+        if mask is None:
+            out.copy_(value)
+            return [pullback]
+        torch.mul(value, mask, out=out)
+        return [mask.mul, pullback]
+
+
+def _low_precision_product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix product in bfloat16, returned in the dtype of its arguments."""
+    return (a.bfloat16() @ b.bfloat16()).to(a.dtype)

@@ -1,0 +1,12 @@
+"""Objectives: functions of a model's terms that give one value per example, to be maximised.
+
+To add one, write a file with the class and name it in ``OBJECTIVES``; the contract tests run over the table.
+"""
+
+from skgen.objectives.base import Objective
+from skgen.objectives.importance import ELBO, IWAE
+from skgen.objectives.reconstruction import Reconstruction
+
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}
+
+__all__ = ["ELBO", "IWAE", "OBJECTIVES", "Objective", "Reconstruction"]

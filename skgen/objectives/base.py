@@ -1,0 +1,41 @@
+"""What an objective must offer."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from skgen._terms import Cotangents, Terms
+
+_NAMES = ("log_likelihood", "log_prior", "log_posterior")
+
+
+class Objective(ABC):
+    """A function of :class:`Terms` with one value per example, higher is better.
+
+    Implement ``__call__``; override ``cotangents`` where they have a closed form.
+    """
+
+    needs_log_weights = False
+    """Whether the objective needs log_prior and log_posterior even where a closed-form KL exists."""
+    final_weight_one = False
+    """Whether the objective has a meaning only for beta = 1."""
+    monitor = "elbo"
+    """The entry of the report that measures progress, whatever weights training uses."""
+
+    @abstractmethod
+    def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
+        """Value per example, (batch,), with the KL weighted by ``kl_weight``."""
+
+    @abstractmethod
+    def report(self, terms: Terms) -> dict[str, Tensor]:
+        """Named values per example, (batch,), for the history: unweighted, so that schedules never change them."""
+
+    def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
+        """Derivatives of the sum over examples by each term; by autograd unless overridden."""
+        names = [*_NAMES[:1], "kl"] if terms.has_kl else list(_NAMES)
+        with torch.enable_grad():
+            leaves = {name: getattr(terms, name).detach().requires_grad_() for name in names}
+            value = self(Terms(**leaves, n_draws=terms.n_draws), kl_weight).sum()
+            gradients = torch.autograd.grad(value, list(leaves.values()))
+        return Cotangents(**dict(zip(names, gradients, strict=True)))

@@ -1,0 +1,72 @@
+"""Bounds on log p(x) from weighted draws of the posterior."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from skgen._terms import Cotangents, Terms
+from skgen.objectives.base import Objective
+
+
+def _elbo_parts(terms: Terms) -> dict[str, Tensor]:
+    reconstruction, kl = terms.log_likelihood.mean(0), terms.kl_per_row()
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+
+
+class ELBO(Objective):
+    r"""Evidence lower bound (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114).
+
+    .. math:: E_q \log p(x \mid z) - \beta \sum_j \max(KL_j, \lambda)
+
+    The KL is the closed form where there is one, else the mean of log q - log p over the draws; free bits
+    :math:`\lambda` (Kingma et al. 2016, https://arxiv.org/abs/1606.04934) need the closed form.
+    """
+
+    def __init__(self, free_bits: float = 0.0) -> None:
+        self.free_bits = free_bits
+
+    def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
+        kl = terms.kl.clamp_min(self.free_bits).sum(-1) if terms.has_kl else terms.kl_per_row()
+        return terms.log_likelihood.mean(0) - kl_weight * kl
+
+    def report(self, terms: Terms) -> dict[str, Tensor]:
+        """ELBO at weight 1 without free bits, and its two terms."""
+        return _elbo_parts(terms)
+
+    def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
+        """Constants, but for the components within their free bits."""
+        n_draws = terms.n_draws
+        if not terms.has_kl:
+            return Cotangents(1 / n_draws, kl_weight / n_draws, -kl_weight / n_draws)
+        if self.free_bits == 0:
+            return Cotangents(1 / n_draws, kl=-kl_weight)
+        return Cotangents(1 / n_draws, kl=(terms.kl > self.free_bits).to(terms.kl.dtype) * -kl_weight)
+
+
+class IWAE(Objective):
+    r"""Importance-weighted bound (Burda et al. 2016, https://arxiv.org/abs/1509.00519).
+
+    .. math:: \log \frac1K \sum_k w_k, \quad \log w_k = \log p(x \mid z_k) + \beta (\log p(z_k) - \log q(z_k \mid x))
+
+    A bound on log p(x) at :math:`\beta = 1`; other weights serve only as a warm-up.
+    """
+
+    needs_log_weights = True
+    final_weight_one = True
+    monitor = "iwae"
+
+    def _log_weight(self, terms: Terms, kl_weight: float) -> Tensor:
+        return terms.log_likelihood + kl_weight * (terms.log_prior - terms.log_posterior)
+
+    def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
+        return torch.logsumexp(self._log_weight(terms, kl_weight), 0) - math.log(terms.n_draws)
+
+    def report(self, terms: Terms) -> dict[str, Tensor]:
+        """The bound at weight 1, and the parts of the ELBO."""
+        return {"iwae": self(terms, 1.0)} | _elbo_parts(terms)
+
+    def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
+        """The normalised importance weights."""
+        weight = torch.softmax(self._log_weight(terms, kl_weight), 0)
+        return Cotangents(weight, kl_weight * weight, -kl_weight * weight)

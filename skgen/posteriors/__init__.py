@@ -1,0 +1,11 @@
+"""Posteriors q(z | x): families whose parameters a network gives.
+
+To add one, write a file with spec and module and name the spec in ``POSTERIORS``; the contract tests run over the table.
+"""
+
+from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+from skgen.posteriors.diagonal import Diagonal, DiagonalPosterior
+
+POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal}
+
+__all__ = ["POSTERIORS", "Diagonal", "DiagonalPosterior", "Draw", "Posterior", "PosteriorSpec"]

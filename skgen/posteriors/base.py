@@ -1,0 +1,80 @@
+"""What a posterior family must offer."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from skgen._spec import Spec
+from skgen._terms import Part, evaluate
+from skgen._trace import Pullback, Tracer, autograd_trace
+
+
+class Draw(NamedTuple):
+    """Reparameterised draws and what is known in closed form about the posterior they came from."""
+
+    z: Tensor
+    """(draws, batch, components)"""
+    log_prob: Part
+    """log q(z | x), (draws, batch), or a function that computes it."""
+    mean: Tensor
+    """E[z | x], (batch, components)"""
+    log_scale: Tensor | None
+    """Log standard deviations where the components are independent normals, else None."""
+    scale: Tensor | None
+    """Their exponential."""
+
+
+class Posterior(nn.Module, ABC):
+    """A family q(z; parameters) with z = T(noise; parameters) for standard normal noise.
+
+    Implement ``draw`` and ``mean_and_scale``; override ``tracer`` where derivatives by hand are faster.
+    """
+
+    def __init__(self, n_components: int, n_parameters: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+        self.n_parameters = n_parameters
+
+    @abstractmethod
+    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+        """Draws from noise (draws, batch or 1, components) and parameters (batch, n_parameters)."""
+
+    @abstractmethod
+    def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of z, (batch, n_components) each."""
+
+    def tracer(self) -> Tracer:
+        """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
+
+        The pullback takes the cotangent of z, that of log_prob or None, and those of mean and log_scale or None
+        for both; it returns the gradient of the parameters. A single draw may come without its axis.
+        """
+
+        def trace(parameters: Tensor, noise: Tensor) -> tuple[Draw, Pullback]:
+            def parts(leaf: Tensor) -> tuple[Tensor, ...]:
+                draw = self.draw(leaf, noise)
+                return (draw.z, evaluate(draw.log_prob), draw.mean) + (
+                    () if draw.log_scale is None else (draw.log_scale,)
+                )
+
+            values, backward = autograd_trace(parts, parameters)
+
+            def pullback(*cotangents: Tensor | None) -> Tensor | None:
+                gradient: Tensor | None = backward(*cotangents[: len(values)])[0]
+                return gradient
+
+            log_scale = values[3] if len(values) > 3 else None
+            return Draw(*values[:3], log_scale, None if log_scale is None else log_scale.exp()), pullback
+
+        return trace
+
+
+@dataclass
+class PosteriorSpec(Spec, ABC):
+    """Base of the posterior specs."""
+
+    @abstractmethod
+    def build(self, n_components: int) -> Posterior:
+        """Return the module; raises ValueError for fields out of range."""

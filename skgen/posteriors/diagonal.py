@@ -1,0 +1,62 @@
+"""Normal posterior with independent components."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skgen._trace import Pullback, Tracer, per_feature
+from skgen.distributions.normal import LOG_2PI
+from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+
+class DiagonalPosterior(Posterior):
+    r"""Independent normals, :math:`q(z \mid x) = \prod_i N(z_i; m_i(x), s_i(x)^2)` (Kingma and Welling 2014).
+
+    The network gives :math:`(m, \log s)`.
+    """
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__(n_components, 2 * n_components)
+
+    def _log_prob(self, log_scale: Tensor, noise: Tensor) -> Tensor:
+        return -0.5 * (noise.square().sum(-1) + self.n_components * LOG_2PI) - log_scale.sum(-1)
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+        mean, log_scale = parameters.chunk(2, -1)
+        scale = torch.exp(log_scale)
+        return Draw(mean + scale * noise, self._log_prob(log_scale, noise), mean, log_scale, scale)
+
+    def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = parameters.chunk(2, -1)
+        return mean, torch.exp(log_scale)
+
+    def tracer(self) -> Tracer:
+        def trace(parameters: Tensor, noise: Tensor) -> tuple[Draw, Pullback]:
+            mean, log_scale = parameters.chunk(2, -1)
+            scale = torch.exp(log_scale)
+            deviation = scale * noise
+
+            def pullback(
+                to_z: Tensor, to_log_prob: Tensor | None, to_mean: Tensor | None, to_log_scale: Tensor | None
+            ) -> Tensor:
+                scale_gradient = to_z * deviation
+                if to_log_prob is not None:
+                    scale_gradient = scale_gradient - per_feature(to_log_prob)
+                if to_z.dim() == 3:
+                    to_z, scale_gradient = to_z.sum(0), scale_gradient.sum(0)
+                if to_mean is not None and to_log_scale is not None:
+                    to_z, scale_gradient = to_z + to_mean, scale_gradient + to_log_scale
+                return torch.cat([to_z, scale_gradient], -1)
+
+            return Draw(mean + deviation, lambda: self._log_prob(log_scale, noise), mean, log_scale, scale), pullback
+
+        return trace
+
+
+@dataclass
+class Diagonal(PosteriorSpec):
+    """Normal posterior with independent components, the mean-field choice."""
+
+    def build(self, n_components: int) -> DiagonalPosterior:
+        """Return the module."""
+        return DiagonalPosterior(n_components)

@@ -1,0 +1,48 @@
+"""Standard normal prior."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from skgen._terms import Part
+from skgen._trace import Pullback, Tracer, per_feature
+from skgen.distributions.normal import kl_to_standard_normal, standard_normal_log_prob
+from skgen.priors.base import Prior, PriorSpec
+
+
+class NormalPrior(Prior):
+    r"""Standard normal, :math:`p(z) = N(z; 0, I)`."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return standard_normal_log_prob(z)
+
+    def sample(self, n_draws: int, *, generator: Generator, like: Tensor) -> Tensor:
+        return torch.empty(n_draws, self.n_components, dtype=like.dtype, device=like.device).normal_(generator=generator)
+
+    def normal_kl(self, mean: Tensor, log_scale: Tensor) -> Tensor:
+        return kl_to_standard_normal(mean, log_scale)
+
+    def tracer(self) -> Tracer:
+        def trace(z: Tensor) -> tuple[Tensor, Pullback]:
+            return standard_normal_log_prob(z), lambda cotangent: -(z * per_feature(cotangent))
+
+        return trace
+
+    def normal_kl_tracer(self) -> Tracer:
+        def trace(mean: Tensor, log_scale: Tensor, scale: Tensor) -> tuple[Part, Pullback]:
+            def pullback(cotangent: Tensor) -> tuple[Tensor, Tensor]:
+                return mean * cotangent, (scale * scale).mul_(cotangent).sub_(cotangent)
+
+            return lambda: kl_to_standard_normal(mean, log_scale), pullback
+
+        return trace
+
+
+@dataclass
+class Normal(PriorSpec):
+    """Standard normal prior N(0, I)."""
+
+    def build(self, n_components: int) -> NormalPrior:
+        """Return the module."""
+        return NormalPrior(n_components)

@@ -1,0 +1,1 @@
+"""Training: a loop that knows steps, steps that know gradients, and nothing that knows a model."""

@@ -1,0 +1,77 @@
+"""Rows in shuffled batches, gathered in blocks on the device that computes."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+BLOCK_BYTES = {"cpu": 2**20}
+OTHER_BLOCK_BYTES = 2**26
+
+
+class Batch(NamedTuple):
+    """Standardised rows (batch, features) and their weights (batch,), None for equal weights."""
+
+    x: Tensor
+    weight: Tensor | None
+
+
+class Batches:
+    """Shuffled passes over rows.
+
+    Rows are gathered a block of batches at a time (about a megabyte on a CPU, so that it stays in cache),
+    standardised, cast, moved to the device if they are not there, and redrawn if the likelihood does so; batches are views of the block. Rows that live on the device are
+    never moved. Data of at most one batch is one batch in row order, whatever the generator.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_features)
+    weight : (n_rows,) or None
+        Weights with mean 1.
+    prepare : callable or None
+        Standardises a block of rows in their own dtype, before the cast; must not write to its argument.
+    augment : callable
+        Redraws standardised rows, ``augment(x, generator=...)``.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        weight: Tensor | None,
+        *,
+        batch_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        prepare: Callable[[Tensor], Tensor] | None,
+        augment: Callable[..., Tensor],
+    ) -> None:
+        self.rows, self.weight = rows, weight
+        self.batch_size = batch_size
+        self.device, self.dtype = device, dtype
+        self.prepare, self.augment = prepare, augment
+        self.n_rows = len(rows)
+        self.full = self.n_rows <= batch_size
+        self.n_batches = -(-self.n_rows // batch_size)
+        size = BLOCK_BYTES.get(device.type, OTHER_BLOCK_BYTES)
+        per_batch = batch_size * max(1, rows.shape[1]) * dtype.itemsize
+        self.block = max(1, size // per_batch) * batch_size
+
+    def _gather(self, index: Tensor | None, generator: Generator) -> Batch:
+        rows = self.rows if index is None else self.rows.index_select(0, index)
+        weight = self.weight if index is None or self.weight is None else self.weight.index_select(0, index)
+        x = (rows if self.prepare is None else self.prepare(rows)).to(self.device, self.dtype)
+        weight = None if weight is None else weight.to(self.device, self.dtype)
+        return Batch(self.augment(x, generator=generator), weight)
+
+    def epoch(self, order: Generator, generator: Generator) -> Iterator[Batch]:
+        """One pass; ``order`` (CPU) draws the permutation, ``generator`` (device) whatever ``prepare`` draws."""
+        if self.full:
+            yield self._gather(None, generator)
+            return
+        permutation = torch.randperm(self.n_rows, generator=order).to(self.rows.device)
+        for index in permutation.split(self.block):
+            x, weight = self._gather(index, generator)
+            weights = [None] * len(x) if weight is None else weight.split(self.batch_size)
+            for part, part_weight in zip(x.split(self.batch_size), weights, strict=False):
+                yield Batch(part, part_weight)

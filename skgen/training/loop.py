@@ -1,0 +1,61 @@
+"""The one training loop."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator
+
+from skgen.training.batches import Batches
+from skgen.training.steps import Scalars
+
+REPORTS_PER_EPOCH = 16
+
+
+def epochs(
+    step: Callable[..., Scalars],
+    batches: Batches,
+    *,
+    first: int,
+    last: int,
+    order: Generator,
+    generator: Generator,
+    before: Callable[[int], None] = lambda epoch: None,
+) -> Iterator[dict[str, float]]:
+    """Run epochs ``first`` to ``last`` (exclusive) and yield one dict of mean terms after each.
+
+    Means are over at least 16 evenly spaced batches of the epoch (all of them where there are fewer), weighted by
+    rows. ``before`` is called with the epoch's number before it starts. Raises FloatingPointError naming epoch and
+    term when a mean is not finite.
+    """
+    for epoch in range(first, last):
+        before(epoch)
+        with torch.no_grad():
+            record = _run_epoch(step, batches, order, generator)
+        yield _finite(record, epoch)
+
+
+def _run_epoch(
+    step: Callable[..., Scalars], batches: Batches, order: Generator, generator: Generator
+) -> dict[str, float]:
+    stride = max(1, batches.n_batches // REPORTS_PER_EPOCH)
+    sums: Scalars = {}
+    n_rows = 0
+    for i, batch in enumerate(batches.epoch(order, generator)):
+        report = i % stride == 0
+        terms = step(batch, generator, report=report)
+        if report:
+            size = batch.x.shape[0]
+            n_rows += size
+            for name, value in terms.items():
+                sums[name] = sums[name] + value * size if name in sums else value * size
+    return {name: float(total) / n_rows for name, total in sums.items()}
+
+
+def _finite(record: dict[str, float], epoch: int) -> dict[str, float]:
+    bad = [name for name, value in record.items() if not torch.isfinite(torch.tensor(value))]
+    if bad:
+        raise FloatingPointError(
+            f"Training diverged in epoch {epoch + 1}: {', '.join(bad)} is not finite. Lower learning_rate, set "
+            "max_grad_norm, or check X for extreme values."
+        )
+    return record

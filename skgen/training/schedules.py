@@ -1,0 +1,34 @@
+"""Schedules: pure functions of how far training is."""
+
+import math
+from collections.abc import Callable
+
+
+def warm_up(epoch: int, length: float) -> float:
+    """Weight that rises linearly to 1 over ``length`` epochs; epoch 0 has 1 / length, or 1 for a length below 1."""
+    return min(1.0, (epoch + 1) / length) if length > 0 else 1.0
+
+
+def warm_up_epochs(length: float | int, max_iter: int) -> float:
+    """Epochs of a warm-up given as a number of epochs (int) or as a fraction of ``max_iter`` (float)."""
+    return float(length) if isinstance(length, int) else length * max_iter
+
+
+def _constant(progress: float) -> float:
+    return 1.0
+
+
+def _linear(progress: float) -> float:
+    return 1.0 - progress
+
+
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+LEARNING_RATE_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": _constant,
+    "linear": _linear,
+    "cosine": _cosine,
+}
+"""Factor of the learning rate as a function of the share of epochs done."""
