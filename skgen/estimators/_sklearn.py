@@ -1,7 +1,7 @@
 """The private helpers of scikit-learn that the package uses, imported here and nowhere else."""
 
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-__all__ = ["Hidden", "Interval", "Options", "StrOptions", "_check_sample_weight", "_fit_context"]
+__all__ = ["Interval", "Options", "RealNotInt", "StrOptions", "_check_sample_weight", "_fit_context"]

@@ -60,7 +60,7 @@ class TrainingRun:
         self.start = self.epoch = estimator.n_iter_
         self.last += self.start
         state = getattr(estimator, "training_state_", {})
-        if {f"optimizer.{name}" for name in self.optimizer.state()} <= set(state):
+        if any(name.startswith(f"{self.settings.solver}.") for name in state):
             self.load_optimizer_state(state)
 
     @property
@@ -118,18 +118,18 @@ class TrainingRun:
 
     def optimizer_state(self):
         """Arrays that a later call continues from: optimiser moments and generator states."""
-        state = {f"optimizer.{name}": as_array(value) for name, value in self.optimizer.state().items()}
+        solver = self.settings.solver
+        state = {f"{solver}.{name}": as_array(value) for name, value in self.optimizer.state().items()}
         return state | {
             "order": as_array(self.order.get_state()),
             "generator": as_array(self.generator.get_state()),
         }
 
     def load_optimizer_state(self, state):
-        """Continue from :meth:`optimizer_state`; moments of another shape start afresh."""
+        """Continue from :meth:`optimizer_state`."""
+        prefix = f"{self.settings.solver}."
         tensors = {
-            name.removeprefix("optimizer."): torch.tensor(value)
-            for name, value in state.items()
-            if name.startswith("optimizer.")
+            name.removeprefix(prefix): torch.tensor(value) for name, value in state.items() if name.startswith(prefix)
         }
         self.optimizer.load(tensors)
         self.order.set_state(torch.tensor(state["order"]))

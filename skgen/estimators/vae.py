@@ -8,15 +8,15 @@ import torch
 from sklearn.base import DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import resolve
 from skgen.distributions.normal import sobol_normal
-from skgen.estimators._arrays import DTYPES, as_array, seed_from, tiles
+from skgen.estimators._arrays import as_array, seed_from, tiles
 from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import TermsLoss, training_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
-from skgen.estimators._sklearn import Interval, Options, StrOptions
+from skgen.estimators._sklearn import Interval, Options, RealNotInt, StrOptions
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES
@@ -165,7 +165,7 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(Real, 0, 1, closed="both")],
+        "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         **OPTIMISATION,
         **STOPPING,
