@@ -15,6 +15,7 @@ Gradient = Callable[[], Tensor]
 
 FLUSH_EVERY = 100
 FLUSH_BELOW = 1e-30
+LINE_SEARCH_EVALUATIONS = 26
 
 
 class Optimizer(ABC):
@@ -153,8 +154,15 @@ class LBFGS(Optimizer):
         self.decay = parameters.matrix_mask().mul_(weight_decay) if weight_decay else None
         self.vector = torch.nn.Parameter(parameters.value)
         self.vector.grad = parameters.gradient
+        # torch gives the line search what max_eval leaves; by default, for one iteration, that is nothing.
         self.solver = torch.optim.LBFGS(
-            [self.vector], max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
+            [self.vector],
+            max_iter=1,
+            max_eval=LINE_SEARCH_EVALUATIONS,
+            history_size=20,
+            tolerance_grad=0,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
         )
 
     def step(self, gradient: Gradient, learning_rate: float) -> None:
