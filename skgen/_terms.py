@@ -86,6 +86,10 @@ class Terms:
         """Log importance weight log p(x | z) + log p(z) - log q(z | x), shape (draws, batch)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
 
+    def mean_log_likelihood(self) -> Tensor:
+        """Mean of log p(x | z) over the draws, (batch,)."""
+        return self.log_likelihood[0] if self.n_draws == 1 else self.log_likelihood.mean(0)
+
     def kl_per_row(self) -> Tensor:
         """KL per row: the closed form, else the mean of log q - log p over the draws; shape (batch,)."""
         return self.kl.sum(-1) if self.has_kl else (self.log_posterior - self.log_prior).mean(0)

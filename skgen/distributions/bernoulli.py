@@ -14,15 +14,18 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     return (x * logits - F.softplus(logits)).sum(-1)
 
 
-def bernoulli_draw(probabilities: Tensor, generator: Generator) -> Tensor:
+def bernoulli_draw(probabilities: Tensor, generator: Generator, *, shared: bool = False) -> Tensor:
     """Independent draws of 0 and 1 with the given probabilities; shape and dtype kept.
+
+    With ``shared`` the rows share their uniforms: independent along the last axis only, and equal rows draw alike.
 
     Uniforms are the upper 24 bits of each half of 64-bit integer draws, several times faster than ``torch.bernoulli``;
     probabilities are resolved to 2^-24, and 0 and 1 are exact.
     """
-    n_words = (probabilities.numel() + 1) // 2
+    shape = probabilities.shape[-1:] if shared else probabilities.shape
+    n_words = (shape.numel() + 1) // 2
     words = torch.empty(n_words, dtype=torch.int64, device=probabilities.device)
     words.random_(-(2**63), None, generator=generator)
-    integers = words.view(torch.int32)[: probabilities.numel()].view(probabilities.shape)
+    integers = words.view(torch.int32)[: shape.numel()].view(shape)
     uniform = integers.bitwise_right_shift_(8).to(probabilities.dtype).mul_(2.0**-24).add_(0.5)
     return torch.gt(probabilities, uniform).to(probabilities.dtype)

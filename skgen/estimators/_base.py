@@ -1,5 +1,6 @@
 """What every estimator trained by gradients shares: from arrays to a training run, and back to arrays."""
 
+import functools
 import logging
 import sys
 import warnings
@@ -80,12 +81,16 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         """The loss of a run."""
 
     @abstractmethod
-    def _validation_values(self, model, x, generator):
-        """The monitored value of standardised rows, in the user's units."""
+    def _validation_values(self, model, x, generator, *, shared=False):
+        """The monitored value of standardised rows, in the user's units; ``shared``: with noise that rows share."""
 
     @abstractmethod
-    def _describe(self, model, X):
-        """Set the fitted attributes that need the training rows."""
+    def _describe(self, model, X, weight):
+        """Set the fitted attributes that need the training rows and their weights (None: equal)."""
+
+    def _n_validation_draws(self):
+        """Draws per row in ``_validation_values``, for sizing tiles."""
+        return 1
 
     def _warm_up_epochs(self):
         return 0.0
@@ -117,7 +122,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             The fitted estimator.
         """
         X = self._check_rows(X, self._likelihood_spec(), reset=True)
-        X_val = None if X_val is None else self._check_rows(X_val, self._likelihood_spec())
+        X_val = None if X_val is None else self._check_validation_rows(X_val)
         rows, weight = weighted_rows(X, sample_weight)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         hooks = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": sample_weight, "X_val": X_val}}
@@ -129,6 +134,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             try:
                 self._run(run, model, context, X, y)
             except KeyboardInterrupt:
+                run.interrupted = True
                 warnings.warn(
                     f"fit was interrupted in epoch {run.epoch + 1}; the model keeps the weights so far.",
                     ConvergenceWarning,
@@ -136,7 +142,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
                 )
         run.keep_best()
         self._store(run, model)
-        self._describe(self._module(rows.dtype), rows)
+        self._describe(self._module(rows.dtype), rows, weight)
         self._warn(run)
         if not self.warm_start:
             del self.training_state_
@@ -171,12 +177,19 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         for _ in run.records():
             pass
         self._store(run, model)
-        self._describe(self._module(X.dtype), X)
+        self._describe(self._module(X.dtype), X, weight)
         return self
 
     def _check_rows(self, X, spec, *, reset=False):
         X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
         return clip_to_support(self, X, spec.build(1).support, spec)
+
+    def _check_validation_rows(self, X_val):
+        rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val")
+        if rows.shape[1] != self.n_features_in_:
+            raise ValueError(f"X_val has {rows.shape[1]} features, but X has {self.n_features_in_}.")
+        validate_data(self, X_val, reset=False, skip_check_array=True)
+        return clip_to_support(self, rows, self._likelihood_spec().build(1).support, self._likelihood_spec())
 
     def _check_input(self, X):
         """Rows to infer on."""
@@ -187,8 +200,13 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         """A run ready for its first epoch, and the model that it trains."""
         random_state = check_random_state(self.random_state)
         device = resolve_device(self.device)
+        line_search = SOLVERS[self.solver].line_search
+        batch_size = len(X) if line_search else self.batch_size
+        weight_val = None
         if X_val is None and self.early_stopping and not partial:
-            X, weight, X_val = hold_out(X, weight, self.validation_fraction, random_state)
+            X, weight, X_val, weight_val = hold_out(
+                X, weight, self.validation_fraction, random_state, together=len(X) <= batch_size
+            )
         old = None if fresh else self._moments()
         moments = (old if partial and old else RunningMoments.empty(X.shape[1])).updated(X, weight)
         if fresh:
@@ -197,25 +215,32 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             self._score_seed = seed_from(random_state)
         model = self._initial_model(moments, old, seed_from(random_state))
         self._standardization = {name: as_array(getattr(model, name)) for name in STANDARDIZATION}
-        line_search = SOLVERS[self.solver].line_search
-        batch_size = len(X) if line_search else self.batch_size
+        if line_search and (self.dropout > 0 or model.likelihood.redraws):
+            raise ValueError(
+                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a likelihood "
+                "that does not redraw rows, or use another solver."
+            )
+        model.encoder.shared_masks = model.decoder.shared_masks = len(X) <= batch_size
         model.to(device, self._training_dtype(X, batch_size, device))
         parameters = FlatParameters(model)
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
         batches = training_batches(X, weight, batch_size, model, self._standardization)
         seed = seed_from(random_state)
+        validate = None
+        if X_val is not None:
+            values = functools.partial(self._validation_values, shared=batches.full)
+            validate = validator(
+                X_val, weight_val, model, self._standardization, values,
+                n_draws=self._n_validation_draws(), seed=seed, shared=batches.full,
+            )
         run = TrainingRun(
             parameters,
             self._loss(model, batches, generator),
             batches,
             order=order,
             generator=generator,
-            validate=None
-            if X_val is None
-            else validator(
-                X_val, model, self._standardization, self._validation_values, getattr(self, "n_draws", 1), seed
-            ),
+            validate=validate,
             settings=self,
             n_epochs=1 if partial else self.max_iter,
             warm_up_epochs=self._warm_up_epochs() if fresh and not partial else 0.0,
@@ -226,12 +251,13 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         return run, model
 
     def _run(self, run, model, context, X, y):
-        for record in run.records():
+        records = run.records()
+        while not run.finished:
+            task = context.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self, X=X, y=y)
+            record = next(records)
             if self.verbose and run.epoch % self.verbose == 0:
                 terms = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
                 logger.info("%s epoch %d: %s", type(self).__name__, run.epoch, terms)
-            task = context.subcontext(task_name="epoch")
-            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
             snapshot = {"reconstruction_attributes": lambda: self._snapshot(run, model)}
             if task.call_on_fit_task_end(estimator=self, X=X, y=y, **snapshot):
                 return
@@ -240,13 +266,14 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         wide = self.precision == "float64" or SOLVERS[self.solver].line_search
         if wide and device.type == "mps":
             raise ValueError("device='mps' has no float64: precision='float64' and solver='lbfgs' need another device.")
-        one_batch = len(X) <= batch_size and self.precision == "float32" and device.type != "mps"
+        one_batch = len(X) <= batch_size and device.type != "mps"
         return torch.float64 if wide or (one_batch and X.dtype == np.float64) else DTYPES[self.precision]
 
     def _initial_model(self, moments, old, seed):
         """The model in float64, standardised for the moments: new, or the fitted one compensated for the change."""
         mean, scale = torch.from_numpy(moments.mean), torch.from_numpy(moments.scale)
-        if old is not None:
+        only_constants = old is not None and old.constant.all() and not moments.constant.all()
+        if old is not None and not only_constants:
             model = self._fitted_model()
             with torch.no_grad():
                 model.restandardize(mean, scale, torch.from_numpy(old.constant & ~moments.constant))
@@ -282,7 +309,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             "history_": {name: list(values) for name, values in run.history.items()},
             "n_iter_": run.epoch,
             "best_iter_": run.best_epoch,
-            "converged_": run.plateau.reached,
+            "converged_": run.converged,
             "training_state_": run.optimizer_state(),
             "_runtime": Runtime(),
         }
@@ -300,7 +327,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if self.early_stopping and not run.plateau.reached and run.best_epoch == run.epoch:
+        if self.early_stopping and not run.converged and run.best_epoch == run.epoch:
             warnings.warn(
                 f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter.",
                 ConvergenceWarning,

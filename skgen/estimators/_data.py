@@ -1,6 +1,7 @@
 """Rows before training: scaling, splitting, batches and validation."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,17 +45,29 @@ def weighted_rows(X, sample_weight):
     return X, None if (weight == weight[0]).all() else weight / weight.mean()
 
 
-def hold_out(X, weight, fraction, random_state):
-    """Training rows, their weights and validation rows, split at random."""
-    n_validation = max(1, round(fraction * len(X)))
-    if n_validation >= len(X):
+def hold_out(X, weight, fraction, random_state, *, together):
+    """Training rows and their weights, validation rows and theirs, split at random by share of the weight.
+
+    With ``together`` equal rows stay on one side, so that a row's weight means its repetition.
+    """
+    group = np.unique(X, axis=0, return_inverse=True)[1].reshape(-1) if together else np.zeros(0, dtype=int)
+    if not group.any():
+        group = np.arange(len(X))
+    if len(X) < 2:
         raise ValueError(
             f"early_stopping=True needs rows to train on and rows to validate on, got n_samples = {len(X)} with "
             f"validation_fraction={fraction}. Pass more rows, X_val, or early_stopping=False."
         )
-    order = random_state.permutation(len(X))
-    held, kept = order[:n_validation], np.sort(order[n_validation:])
-    return X[kept], None if weight is None else weight[kept] / weight[kept].mean(), X[held]
+    size = np.bincount(group, weights=weight)
+    order = random_state.permutation(len(size))
+    # Rounded, so that weights and repetitions, equal but for rounding, choose alike.
+    distance = np.round(np.abs(np.cumsum(size[order]) / size.sum() - fraction), 9)
+    marked = np.zeros(len(size), dtype=bool)
+    marked[order[: 1 + np.argmin(distance[:-1])]] = True
+    held = marked[group]
+    if weight is None:
+        return X[~held], None, X[held], None
+    return X[~held], weight[~held] / weight[~held].mean(), X[held], weight[held]
 
 
 def standardizer(standardization, rows):
@@ -80,23 +93,27 @@ def training_batches(X, weight, batch_size, model, standardization):
         device=device,
         dtype=model.scale.dtype,
         prepare=standardizer(standardization, rows),
-        augment=model.likelihood.augment,
+        augment=partial(model.likelihood.augment, shared=len(X) <= batch_size),
     )
 
 
-def validator(X_val, model, standardization, values, n_draws, seed):
-    """A function that computes the mean of ``values(model, x, generator)`` with the same noise at every call."""
+def validator(X_val, weight, model, standardization, values, *, n_draws, seed, shared):
+    """A function that computes the mean of ``values(model, x, generator)`` with the same noise at every call.
+
+    With ``shared``, for fits on a single batch, a binarisation is shared by the rows, as it is in training.
+    """
     rows = as_tensor(X_val)
     prepare = standardizer(standardization, rows)
     x = (rows if prepare is None else prepare(rows)).to(model.scale)
     device = model.scale.device
-    x = model.likelihood.augment(x, generator=torch.Generator(device).manual_seed(seed))
+    x = model.likelihood.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
     parts = tiles(len(x), model.width * n_draws)
+    weight = torch.ones(len(x), dtype=torch.float64) if weight is None else as_tensor(weight)
+    weight = (weight / weight.sum()).to(device)
 
     def validate():
         generator = torch.Generator(device).manual_seed(seed)
         with torch.no_grad():
-            sums = [float(values(model, x[part], generator).sum(dtype=torch.float64)) for part in parts]
-        return sum(sums) / len(x)
+            return sum(float(values(model, x[part], generator).double() @ weight[part]) for part in parts)
 
     return validate

@@ -22,7 +22,7 @@ class TermsLoss:
     noise : callable
         Number of rows and generator to noise (draws, rows or 1, components).
     offset : float
-        Log-Jacobian, added to reported log-densities.
+        Log-Jacobian, which reported log-densities lack.
     dropout : bool
         Whether networks draw masks.
     tile : int
@@ -85,14 +85,19 @@ class TermsLoss:
 
     @staticmethod
     def _mean(values, weight, n_rows):
-        return (values if weight is None else values * weight).sum() / n_rows
+        return (values if weight is None else values * weight).sum().div_(n_rows)
 
     def _report(self, parts):
-        sums = {}
+        means = {}
         for terms, weight, n_rows in parts:
             for name, values in self.objective.report(terms).items():
-                sums[name] = sums.get(name, 0) + self._mean(values, weight, n_rows)
-        return {name: value + (0 if name == "kl" else self.offset) for name, value in sums.items()}
+                mean = self._mean(values, weight, n_rows)
+                means[name] = means[name] + mean if name in means else mean
+        return means
+
+    def in_user_units(self, record):
+        """A record of means with the log-Jacobian added to log-densities."""
+        return {name: value + (0.0 if name == "kl" else self.offset) for name, value in record.items()}
 
     def _loss(self, parts):
         return -sum(self._mean(self.objective(t, self.kl_weight), weight, n) for t, weight, n in parts)

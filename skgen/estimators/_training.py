@@ -53,6 +53,8 @@ class TrainingRun:
         self.history = {}
         self.epoch, self.start, self.last = 0, 0, n_epochs
         self.best = None
+        self.watches, self.kept = {}, {}
+        self.interrupted = False
 
     def follow(self, estimator):
         """Carry on after the fit before: its history, and its optimiser where the solver is the same."""
@@ -70,6 +72,16 @@ class TrainingRun:
         return f"validation_{name}" if self.validate and self.settings.early_stopping else name
 
     @property
+    def converged(self):
+        """Whether the monitored value, or one that a callback watches, has ceased to rise."""
+        return self.plateau.reached or any(plateau.reached for plateau in self.watches.values())
+
+    @property
+    def finished(self):
+        """Whether there is no epoch left to run."""
+        return self.epoch >= self.last or self.converged
+
+    @property
     def warming_up(self):
         """Whether the KL weight has yet to reach its final value."""
         return self.epoch < self.warm_up_epochs
@@ -83,7 +95,7 @@ class TrainingRun:
 
     def records(self):
         """Yield the record of each epoch until the last or the plateau; state is consistent at each yield."""
-        if self.plateau.reached:
+        if self.finished:
             return
         loop = epochs(
             self.step,
@@ -95,12 +107,13 @@ class TrainingRun:
             before=self._before,
         )
         for record in loop:
+            record = self.loss.in_user_units(record)
             record |= {"kl_weight": self.loss.kl_weight, "learning_rate": float(self.step.learning_rate)}
             if self.validate is not None:
                 record[f"validation_{self.loss.objective.monitor}"] = self.validate()
             self._take(record)
             yield record
-            if self.plateau.reached:
+            if self.finished:
                 return
 
     def _take(self, record):
@@ -111,10 +124,23 @@ class TrainingRun:
         if improved and self.settings.early_stopping:
             self.best = self.parameters.value.clone()
 
+    def watch(self, name, value, *, tol, patience, keep):
+        """Take a callback's value of the epoch just done, higher is better; True once it has ceased to rise.
+
+        With ``keep`` the run ends with the weights of the value's best epoch. The state of the run includes watches,
+        so a continued run stops where the first would have.
+        """
+        plateau = self.watches.setdefault(name, Plateau(tol, patience))
+        epoch = self.epoch - 1
+        if plateau.update(value, epoch, counting=epoch >= self.warm_up_epochs) and keep:
+            self.kept[name] = self.parameters.value.clone()
+        return plateau.reached
+
     def keep_best(self):
-        """Go back to the weights of the best epoch, where early stopping kept them."""
-        if self.best is not None:
-            self.parameters.value.copy_(self.best)
+        """Go back to the weights of the best epoch: the last watch's that keeps them, else early stopping's."""
+        best = next(reversed(self.kept.values()), self.best)
+        if best is not None:
+            self.parameters.value.copy_(best)
 
     def optimizer_state(self):
         """Arrays that a later call continues from: optimiser moments and generator states."""
@@ -138,11 +164,14 @@ class TrainingRun:
     def state(self):
         """The whole state after an epoch, as arrays by name."""
         plateau = {name: value for name, value in vars(self.plateau).items() if name not in ("tol", "patience")}
-        described = json.dumps({"history": self.history, "epoch": self.epoch, "plateau": plateau})
+        watches = {name: vars(watch) for name, watch in self.watches.items()}
+        progress = {"history": self.history, "epoch": self.epoch, "plateau": plateau, "watches": watches}
+        described = json.dumps(progress | {"kept": list(self.kept)})
         state = self.optimizer_state() | {
             "parameters": as_array(self.parameters.value),
             "described": np.frombuffer(described.encode(), dtype=np.uint8),
         }
+        state |= {f"kept.{i}": as_array(weights) for i, weights in enumerate(self.kept.values())}
         return state if self.best is None else state | {"best": as_array(self.best)}
 
     def load(self, state):
@@ -153,9 +182,14 @@ class TrainingRun:
             setattr(self.plateau, name, value)
         self.parameters.value.copy_(torch.tensor(state["parameters"]))
         self.best = torch.tensor(state["best"]).to(self.parameters.value) if "best" in state else None
+        self.watches = {name: Plateau(**values) for name, values in described["watches"].items()}
+        self.kept = {
+            name: torch.tensor(state[f"kept.{i}"]).to(self.parameters.value) for i, name in enumerate(described["kept"])
+        }
         self.load_optimizer_state(state)
 
     @property
     def best_epoch(self):
-        """Number of the best epoch, from 1."""
-        return self.plateau.best_epoch + 1 if math.isfinite(self.plateau.best) else self.epoch
+        """Number of the best epoch, from 1: of the value whose best weights the run ends with."""
+        plateau = self.watches[next(reversed(self.kept))] if self.kept else self.plateau
+        return plateau.best_epoch + 1 if math.isfinite(plateau.best) else self.epoch

@@ -217,10 +217,10 @@ class Autoencoder(NetworkEstimator):
             tile=tiles(len(batches.rows), model.width, model.scale.itemsize)[0].stop,
         )
 
-    def _validation_values(self, model, x, generator):
+    def _validation_values(self, model, x, generator, *, shared=False):
         return model.terms(x).log_likelihood[0] + self._offset(model)
 
-    def _describe(self, model, X):
+    def _describe(self, model, X, weight):
         """Nothing beyond the common attributes."""
 
     # -- use --------------------------------------------------------------------------------------------------

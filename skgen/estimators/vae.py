@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import resolve
 from skgen.distributions.normal import sobol_normal
-from skgen.estimators._arrays import as_array, seed_from, tiles
+from skgen.estimators._arrays import RunningMoments, as_array, seed_from, tiles
 from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import TermsLoss, training_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
@@ -26,6 +26,8 @@ from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import warm_up_epochs
 
 ACTIVE_VARIANCE = 0.01
+SHARED_DRAWS = 16
+"""Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
 class VariationalAutoencoder(DensityMixin, NetworkEstimator):
@@ -303,32 +305,42 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
             tile=tiles(len(batches.rows), n_draws * model.width, model.scale.itemsize)[0].stop,
         )
 
-    def _validation_values(self, model, x, generator):
-        objective = self._objective()
-        shape = (self.n_draws, len(x), self._n_features_out)
+    def _n_validation_draws(self):
+        return max(self.n_draws, SHARED_DRAWS)
+
+    def _validation_values(self, model, x, generator, *, shared=False):
+        objective, n_rows, n_draws = self._objective(), len(x), self.n_draws
+        if shared:
+            n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
+        shape = (n_draws, n_rows, self._n_features_out)
         noise = torch.empty(shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
         return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
 
     def _warm_up_epochs(self):
-        return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(self.kl_warmup, self.max_iter)
+        length = int(self.kl_warmup) if isinstance(self.kl_warmup, Integral) else float(self.kl_warmup)
+        return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(length, self.max_iter)
 
-    def _describe(self, model, X):
+    def _describe(self, model, X, weight):
         def moments(model, x):
             mean, scale = model.posterior.mean_and_scale(model.encode(x))
             kl = model.prior.normal_kl(mean, torch.log(scale))
             return mean, torch.zeros_like(mean) if kl is None else kl
 
         mean, kl = self._map_rows(X, moments, model.width)
-        self.kl_per_component_ = kl.mean(axis=0, dtype=np.float64)
-        self.n_active_units_ = int((mean.var(axis=0, dtype=np.float64) > ACTIVE_VARIANCE).sum())
+        self.kl_per_component_ = np.average(kl.astype(np.float64), axis=0, weights=weight)
+        spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
+        self.n_active_units_ = int((spread**2 > ACTIVE_VARIANCE).sum())
         variance = model.likelihood.noise_variance()
         self.noise_variance_ = None if variance is None else as_array(variance * model.scale.square())
+
+    def _warn(self, run):
+        super()._warn(run)
         if self.n_active_units_ == 0:
             warnings.warn(
                 "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. Lower "
                 "beta or the noise variance, lengthen kl_warmup, or set free_bits.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
     # -- use --------------------------------------------------------------------------------------------------
@@ -492,6 +504,8 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         X = self._check_input(X)
         if not isinstance(n_draws, Integral) or n_draws < 1:
             raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
+        if return_std and n_draws < 2:
+            raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
         generator = self._generator(random_state, self._module(X.dtype))
 
         def estimate(model, x):
@@ -504,7 +518,8 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
                 first = torch.logaddexp(first, torch.logsumexp(log_weight, 0))
                 second = torch.logaddexp(second, torch.logsumexp(2 * log_weight, 0))
             ratio = torch.exp(second - 2 * first) * n_draws - 1
-            return first - np.log(n_draws) + model.log_jacobian, torch.sqrt(ratio.clamp_min(0) / n_draws)
+            std = torch.sqrt(ratio.clamp_min(0) / max(1, n_draws - 1))
+            return first - np.log(n_draws) + model.log_jacobian, std
 
         value, std = self._map_rows(X, estimate, max(1, n_draws // 64) * self._module(X.dtype).width)
         return (value, std) if return_std else value

@@ -41,6 +41,8 @@ class Likelihood(nn.Module, ABC):
     """What log_prob is relative to: "density", "mass" or "mixed"; nats compare only within one."""
     support: tuple[float, float] | None = None
     """Range outside which values are clipped with a warning; None for the real line."""
+    redraws = False
+    """Whether ``augment`` draws, so that training rows differ between epochs."""
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()
@@ -74,8 +76,11 @@ class Likelihood(nn.Module, ABC):
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         """One draw of x, standardised, for each row of outputs."""
 
-    def augment(self, x: Tensor, *, generator: Generator) -> Tensor:
-        """The rows to train on in this epoch; the same rows unless the likelihood redraws them."""
+    def augment(self, x: Tensor, *, generator: Generator, shared: bool = False) -> Tensor:
+        """The rows to train on in this epoch; the same rows unless the likelihood redraws them.
+
+        ``shared``: equal rows are redrawn alike, so that a row's weight means its repetition.
+        """
         return x
 
     def noise_variance(self) -> Tensor | None:

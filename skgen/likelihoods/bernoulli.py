@@ -26,7 +26,7 @@ class BernoulliLikelihood(Likelihood):
 
     def __init__(self, n_features: int, dynamic: bool = False) -> None:
         super().__init__(n_features, n_features)
-        self.dynamic = dynamic
+        self.dynamic = self.redraws = dynamic
 
     def standardize(self, mean: Tensor, scale: Tensor) -> Standardization:
         one = torch.ones_like(mean)
@@ -47,8 +47,8 @@ class BernoulliLikelihood(Likelihood):
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         return bernoulli_draw(torch.sigmoid(outputs), generator)
 
-    def augment(self, x: Tensor, *, generator: Generator) -> Tensor:
-        return bernoulli_draw(x, generator) if self.dynamic else x
+    def augment(self, x: Tensor, *, generator: Generator, shared: bool = False) -> Tensor:
+        return bernoulli_draw(x, generator, shared=shared) if self.dynamic else x
 
     def tracer(self) -> Tracer:
         def trace(outputs: Tensor, x: Tensor) -> tuple[Part, Pullback]:

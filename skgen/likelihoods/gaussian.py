@@ -15,6 +15,10 @@ from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardiza
 VARIANCES = ("fixed", "shared", "feature", "network")
 DEFAULT_VARIANCE = 0.1
 """Starting noise variance as a share of the columns' variance: small enough that the latent space is worth using."""
+LARGEST_LOG_VARIANCE = 20.0
+"""Cap of r for the variance of a network, which an outlying row sends beyond float32 in the first epochs. A training
+row is at most sqrt(n_samples) standard deviations from the mean, so e^20 column variances are never needed."""
+LARGEST_VARIANCE = math.exp(LARGEST_LOG_VARIANCE)
 
 
 class GaussianLikelihood(Likelihood):
@@ -82,7 +86,7 @@ class GaussianLikelihood(Likelihood):
     def _moments(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         if self.variance == "network":
             mean, raw = outputs.split(self.n_features, -1)
-            return mean, torch.exp(raw) + self.floor
+            return mean, torch.exp(raw.clamp(max=LARGEST_LOG_VARIANCE)) + self.floor
         return outputs, torch.exp(self.log_variance) + self.floor
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
@@ -118,7 +122,7 @@ class GaussianLikelihood(Likelihood):
                 weighted = residual * (per_feature(cotangent) / variance)
                 if raw_gradient is not None:
                     squares = residual * weighted
-                    squares = (squares if squares.dim() == 2 else squares.flatten(0, -2)).sum(0)
+                    squares = (squares if squares.dim() == 2 else squares.reshape(-1, n_features)).sum(0)
                     rows = cotangent.expand(residual.shape[:-1]).sum() if cotangent.dim() else (
                         cotangent * (residual.numel() // n_features)
                     )
@@ -141,7 +145,8 @@ class GaussianLikelihood(Likelihood):
 
         def trace(outputs: Tensor, x: Tensor) -> tuple[Part, Pullback]:
             mean, raw = outputs.chunk(2, -1)
-            exponential = torch.exp(raw)
+            # A capped variance keeps its gradient, which is negative, so that training comes back below the cap.
+            exponential = torch.exp(raw).clamp_(max=LARGEST_VARIANCE)
             variance = exponential + floor
             residual = x - mean
             scaled = residual / variance

@@ -11,7 +11,7 @@ from skgen.networks.activations import ACTIVATIONS, Activation
 from skgen.networks.base import Network
 
 MOST_WORKSPACES = 4
-_ALIGNMENT = 16
+ALIGNMENT = 16
 
 
 class Dense(nn.Module):
@@ -34,36 +34,45 @@ class Dense(nn.Module):
                 parameter.copy_(drawn)
 
     def joint(self) -> tuple[Tensor, Tensor]:
-        """Weight with bias as its last row, (n_inputs + 1, n_outputs), and the gradient of both: views of flat buffers."""
-        n_inputs, n_outputs = self.weight.shape
+        """Weight with bias as its last row, (n_inputs + 1, n_outputs), and the gradient of both.
+
+        Views of flat buffers, with the zero columns that pad the outputs there.
+        """
         views = []
         for weight, bias in ((self.weight.detach(), self.bias.detach()), (self.weight.grad, self.bias.grad)):
             assert weight is not None
             assert bias is not None
-            assert weight.data_ptr() + weight.numel() * weight.itemsize == bias.data_ptr()
-            views.append(weight.as_strided((n_inputs + 1, n_outputs), (n_outputs, 1)))
+            n_inputs, stride = weight.shape[0], weight.stride(0)
+            assert weight.data_ptr() + n_inputs * stride * weight.itemsize == bias.data_ptr()
+            views.append(weight.as_strided((n_inputs + 1, stride), (stride, 1)))
         return views[0], views[1]
 
 
 class Workspace:
-    """Inputs of each layer for a number of rows, with a last column of ones that multiplies the bias.
+    """Buffers of an MLP for a number of rows.
 
     Attributes
     ----------
     joint : list of (rows, n_inputs + 1)
-        Layer inputs with the column of ones.
+        Inputs of each layer, with a last column of ones that multiplies the bias.
     values, transposed : lists of views
         The inputs without that column, and ``joint`` transposed.
+    output, gradient : (rows, n_outputs)
+        The last layer's outputs and their gradient; parts of ``padded_output`` and ``padded_gradient``.
     """
 
-    def __init__(self, n_rows: int, weights: list[Tensor]) -> None:
+    def __init__(self, n_rows: int, sizes: Sequence[int], weights: Sequence[Tensor]) -> None:
         self.joint: list[Tensor] = []
         for weight in weights:
             n = weight.shape[0]
-            stride = -(-n // _ALIGNMENT) * _ALIGNMENT
+            stride = -(-n // ALIGNMENT) * ALIGNMENT
             self.joint.append(weight.new_ones(n_rows, stride)[:, :n])
         self.values = [joint[:, :-1] for joint in self.joint]
         self.transposed = [joint.t() for joint in self.joint]
+        self.padded_output = weights[-1].new_zeros(n_rows, weights[-1].shape[1])
+        self.padded_gradient = torch.zeros_like(self.padded_output)
+        self.output = self.padded_output[:, : sizes[-1]]
+        self.gradient = self.padded_gradient[:, : sizes[-1]]
 
 
 class MLP(Network):
@@ -123,17 +132,21 @@ class MLP(Network):
     def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
         """Closed-form derivatives on flat parameters; see the base class.
 
-        One workspace per number of rows is kept and overwritten: a pullback is good until the next trace.
+        One workspace per number of rows is kept and overwritten: outputs and pullback are good until the next trace.
         """
-        weights, gradients = (list(views) for views in zip(*(layer.joint() for layer in self._dense()), strict=True))
+        sizes = [len(layer.bias) for layer in self._dense()]
+        joints, gradients = zip(*(layer.joint() for layer in self._dense()), strict=True)
+        weights = [joint[:, :size] for joint, size in zip(joints[:-1], sizes[:-1], strict=True)] + [joints[-1]]
+        gradients = [g[:, :size] for g, size in zip(gradients[:-1], sizes[:-1], strict=True)] + [gradients[-1]]
         slopes = [weight[:-1].t() for weight in weights]
+        padded = sizes[-1] != weights[-1].shape[1]
         workspaces: dict[int, Workspace] = {}
         product = _low_precision_product if low_precision else torch.mm
 
         def new_workspace(n_rows: int) -> Workspace:
             if len(workspaces) >= MOST_WORKSPACES:
                 workspaces.clear()
-            workspaces[n_rows] = Workspace(n_rows, weights)
+            workspaces[n_rows] = Workspace(n_rows, sizes, weights)
             return workspaces[n_rows]
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
@@ -144,10 +157,13 @@ class MLP(Network):
                 self._trace_hidden(space.joint[i], weight, space.values[i + 1], product, generator)
                 for i, weight in enumerate(weights[:-1])
             ]
-            output = product(space.joint[-1], weights[-1])
+            product(space.joint[-1], weights[-1], out=space.padded_output)
 
             def pullback(gradient: Tensor) -> Tensor | None:
                 g = gradient if gradient.dim() == 2 else gradient.flatten(0, -2)
+                if padded:
+                    space.gradient.copy_(g)
+                    g = space.padded_gradient
                 for i in range(len(weights) - 1, -1, -1):
                     if low_precision:
                         gradients[i].add_(_low_precision_product(space.transposed[i], g))
@@ -160,7 +176,7 @@ class MLP(Network):
                         g = pull(g)
                 return g if x.dim() == 2 else g.view(x.shape)
 
-            return output if x.dim() == 2 else output.view(*x.shape[:-1], -1), pullback
+            return space.output if x.dim() == 2 else space.output.view(*x.shape[:-1], -1), pullback
 
         return trace
 
@@ -180,6 +196,7 @@ class MLP(Network):
         return [mask.mul, pullback]
 
 
-def _low_precision_product(a: Tensor, b: Tensor) -> Tensor:
+def _low_precision_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Matrix product in bfloat16, returned in the dtype of its arguments."""
-    return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
+    product = a.bfloat16() @ b.bfloat16()
+    return product.to(a.dtype) if out is None else out.copy_(product)

@@ -10,7 +10,7 @@ from skgen.objectives.base import Objective
 
 
 def _elbo_parts(terms: Terms) -> dict[str, Tensor]:
-    reconstruction, kl = terms.log_likelihood.mean(0), terms.kl_per_row()
+    reconstruction, kl = terms.mean_log_likelihood(), terms.kl_per_row()
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
 
 
@@ -28,7 +28,7 @@ class ELBO(Objective):
 
     def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
         kl = terms.kl.clamp_min(self.free_bits).sum(-1) if terms.has_kl else terms.kl_per_row()
-        return terms.log_likelihood.mean(0) - kl_weight * kl
+        return terms.mean_log_likelihood() - kl_weight * kl
 
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """ELBO at weight 1 without free bits, and its two terms."""

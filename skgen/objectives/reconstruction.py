@@ -12,11 +12,11 @@ class Reconstruction(Objective):
     monitor = "reconstruction"
 
     def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
-        return terms.log_likelihood.mean(0)
+        return terms.mean_log_likelihood()
 
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """The term."""
-        return {"reconstruction": terms.log_likelihood.mean(0)}
+        return {"reconstruction": terms.mean_log_likelihood()}
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """One for each draw."""

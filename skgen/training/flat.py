@@ -3,37 +3,57 @@
 import torch
 from torch import Tensor, nn
 
-_ALIGNMENT = 16
+ALIGNMENT = 16
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class FlatParameters:
     """Re-points the parameters of a module, and their gradients, into two flat buffers.
 
     One buffer makes clearing, clipping and updating single kernel calls, and a copy of the weights one ``clone``.
-    Parameters keep their order, matrices start at multiples of 16 numbers, and a vector follows what comes before it
-    without a gap, so that a layer's weight and bias can be seen as one matrix.
+    Rows of matrices are padded to multiples of 16 numbers, for which matrix products are up to three times faster, and
+    a vector as long as the rows of the matrix before it is its next row, so that a layer's weight and bias are one
+    matrix. Padding is zero and stays so.
     """
 
     def __init__(self, module: nn.Module) -> None:
         parameters = list(module.parameters())
-        starts, size = [], 0
+        places, size = [], 0
+        columns = stride = 0
         for parameter in parameters:
-            size = -(-size // _ALIGNMENT) * _ALIGNMENT if parameter.dim() >= 2 else size
-            starts.append(size)
-            size += parameter.numel()
+            start = size
+            if parameter.dim() == 2:
+                start, columns = _aligned(size), parameter.shape[1]
+                stride = _aligned(columns)
+                size = start + parameter.shape[0] * stride
+            elif parameter.dim() == 1 and len(parameter) == columns:
+                size = start + stride
+                columns = 0
+            else:
+                start = _aligned(size)
+                size = start + parameter.numel()
+                columns = 0
+            places.append((parameter, start, (stride, 1) if parameter.dim() == 2 else _contiguous(parameter)))
         self.value = torch.zeros(size, dtype=parameters[0].dtype, device=parameters[0].device)
         self.gradient = torch.zeros_like(self.value)
-        self._matrices = []
-        for parameter, start in zip(parameters, starts, strict=True):
-            part = slice(start, start + parameter.numel())
-            self.value[part].copy_(parameter.detach().flatten())
-            parameter.data = self.value[part].view(parameter.shape)
-            parameter.grad = self.gradient[part].view(parameter.shape)
-            self._matrices += [part] * (parameter.dim() >= 2)
+        self._places = places
+        for parameter, start, strides in places:
+            values = self.value.as_strided(parameter.shape, strides, start)
+            values.copy_(parameter.detach())
+            parameter.data = values
+            parameter.grad = self.gradient.as_strided(parameter.shape, strides, start)
 
     def matrix_mask(self) -> Tensor:
         """A vector with 1 at the elements of matrices and 0 at those of vectors."""
         mask = torch.zeros_like(self.value)
-        for part in self._matrices:
-            mask[part] = 1
+        for parameter, start, strides in self._places:
+            if parameter.dim() >= 2:
+                mask.as_strided(parameter.shape, strides, start).fill_(1)
         return mask
+
+
+def _contiguous(parameter: Tensor) -> tuple[int, ...]:
+    return torch.empty(parameter.shape, device="meta").stride()

@@ -8,7 +8,7 @@ from torch import Generator
 from skgen.training.batches import Batches
 from skgen.training.steps import Scalars
 
-REPORTS_PER_EPOCH = 16
+REPORTS_PER_EPOCH = 10
 
 
 def epochs(
@@ -23,7 +23,7 @@ def epochs(
 ) -> Iterator[dict[str, float]]:
     """Run epochs ``first`` to ``last`` (exclusive) and yield one dict of mean terms after each.
 
-    Means are over at least 16 evenly spaced batches of the epoch (all of them where there are fewer), weighted by
+    Means are over at least 10 evenly spaced batches of the epoch (all of them where there are fewer), weighted by
     rows. ``before`` is called with the epoch's number before it starts. Raises FloatingPointError naming epoch and
     term when a mean is not finite.
     """
@@ -47,7 +47,7 @@ def _run_epoch(
             size = batch.x.shape[0]
             n_rows += size
             for name, value in terms.items():
-                sums[name] = sums[name] + value * size if name in sums else value * size
+                sums.setdefault(name, torch.zeros_like(value)).add_(value, alpha=size)
     return {name: float(total) / n_rows for name, total in sums.items()}
 
 
