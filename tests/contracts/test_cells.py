@@ -1,0 +1,177 @@
+"""Every combination of prior, likelihood, posterior and objective: the whole loss and its gradient."""
+
+import pytest
+import torch
+
+from skgen._terms import Terms
+from skgen.estimators._loss import TermsLoss
+from skgen.objectives import ELBO, OBJECTIVES
+from skgen.training.batches import Batch
+from skgen.training.flat import FlatParameters
+from tests.oracles import central_differences
+from tests.parts import LIKELIHOOD_SPECS, POSTERIOR_SPECS, PRIOR_SPECS, model_from, normal, rows_from
+
+ROWS = 5
+KL_WEIGHT = 0.6
+
+every_cell = [
+    pytest.mark.parametrize("prior", PRIOR_SPECS),
+    pytest.mark.parametrize("posterior", POSTERIOR_SPECS),
+    pytest.mark.parametrize("likelihood", LIKELIHOOD_SPECS),
+]
+
+
+def cells(test):
+    for mark in every_cell:
+        test = mark(test)
+    return test
+
+
+class Cell:
+    """A model with flat parameters, its rows, their weights and noise, and both ways to the loss."""
+
+    def __init__(self, prior, likelihood, posterior, objective, generator, *, n_draws, weighted, closed_kl, shared=False):
+        self.model = model_from(likelihood, prior=prior, posterior=posterior, generator=generator)
+        self.parameters = FlatParameters(self.model)
+        self.x = rows_from(self.model, ROWS, generator)
+        n_components = self.model.posterior.n_components
+        self.noise = normal(n_draws, 1 if shared else ROWS, n_components, generator=generator)
+        self.weight = torch.rand(ROWS, dtype=torch.float64, generator=generator) + 0.5 if weighted else None
+        self.objective = objective
+        self.closed_kl = closed_kl and self.model.has_closed_kl()
+        self.trace = self.model.tracer(closed_kl=self.closed_kl)
+
+    def loss(self, tile=ROWS):
+        """Loss and reported means by the tracer, whose gradient is left in the flat buffer."""
+        terms_loss = TermsLoss(
+            self.trace, self.objective, lambda n_rows, generator: self.noise, offset=1.5, dropout=False, tile=tile
+        )
+        terms_loss.kl_weight = KL_WEIGHT
+        self.parameters.gradient.zero_()
+        with torch.no_grad():
+            report, value = terms_loss(Batch(self.x, self.weight), None)
+            return value(), terms_loss.in_user_units(report())
+
+    def terms(self):
+        """The terms by autograd, without a closed KL where the tracer has none."""
+        terms = self.model.terms(self.x, self.noise)
+        if self.closed_kl:
+            return terms
+        return Terms(terms.log_likelihood, terms.log_prior, terms.log_posterior, n_draws=len(self.noise))
+
+    def reference(self):
+        """Loss and gradients by autograd."""
+        values = self.objective(self.terms(), KL_WEIGHT)
+        loss = -(values if self.weight is None else values * self.weight).mean()
+        return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))
+
+    def assert_equal(self):
+        loss, _ = self.loss()
+        expected, gradients = self.reference()
+        torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-10)
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+def test_the_gradient_by_hand_is_that_of_autograd(prior, likelihood, posterior, name, n_draws, weighted, generator):
+    objective = OBJECTIVES[name]()
+    for closed_kl in [False] if objective.needs_log_weights else [False, True]:
+        for shared in (False, True):
+            Cell(
+                prior,
+                likelihood,
+                posterior,
+                objective,
+                generator,
+                n_draws=n_draws,
+                weighted=weighted,
+                closed_kl=closed_kl,
+                shared=shared,
+            ).assert_equal()
+
+
+@cells
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+def test_free_bits(prior, likelihood, posterior, weighted, generator):
+    cell = Cell(
+        prior, likelihood, posterior, ELBO(), generator, n_draws=1, weighted=weighted, closed_kl=True
+    )
+    if cell.closed_kl:
+        # Half of the entries of the KL lie within their free bits.
+        kl = cell.model.terms(cell.x, cell.noise).kl.detach().flatten().sort().values
+        cell.objective = ELBO(float(kl[kl.numel() // 2 - 1 : kl.numel() // 2 + 1].mean()))
+        cell.assert_equal()
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_gradient_is_that_of_finite_differences(prior, likelihood, posterior, name, generator):
+    objective = OBJECTIVES[name]()
+    closed_kl = not objective.needs_log_weights
+    cell = Cell(prior, likelihood, posterior, objective, generator, n_draws=3, weighted=True, closed_kl=closed_kl)
+    size = 1 + abs(float(cell.loss()[0]))
+    gradient = cell.parameters.gradient.clone()
+    numeric = central_differences(lambda: cell.loss()[0], cell.parameters.value)
+    # Rounding of the loss over twice the step, and the third derivative times the step squared.
+    assert (numeric - gradient).abs().max() < 1e-9 * size + 1e-10 * gradient.abs().max() + 1e-7
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_tiles_add_up_to_the_whole_batch(prior, likelihood, posterior, name, generator):
+    objective = OBJECTIVES[name]()
+    closed_kl = not objective.needs_log_weights
+    cell = Cell(
+        prior, likelihood, posterior, objective, generator, n_draws=3, weighted=True, closed_kl=closed_kl, shared=True
+    )
+    whole, report = cell.loss()
+    gradient = cell.parameters.gradient.clone()
+    tiled, tiled_report = cell.loss(tile=2)
+    torch.testing.assert_close(tiled, whole)
+    torch.testing.assert_close(cell.parameters.gradient, gradient)
+    torch.testing.assert_close(tiled_report, report)
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_integer_weight_is_a_repeated_row(prior, likelihood, posterior, name, generator):
+    objective = OBJECTIVES[name]()
+    closed_kl = not objective.needs_log_weights
+    cell = Cell(
+        prior, likelihood, posterior, objective, generator, n_draws=2, weighted=False, closed_kl=closed_kl, shared=True
+    )
+    times = torch.tensor([1, 2, 1, 3, 1])
+    rows = cell.x
+    cell.weight = times / times.double().mean()
+    weighted, report = cell.loss()
+    gradient = cell.parameters.gradient.clone()
+    cell.weight, cell.x = None, rows.repeat_interleave(times, 0)
+    repeated, repeated_report = cell.loss(tile=len(cell.x))
+    torch.testing.assert_close(weighted, repeated)
+    torch.testing.assert_close(report, repeated_report)
+    torch.testing.assert_close(gradient, cell.parameters.gradient)
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_report_does_not_depend_on_the_kl_weight_and_is_in_the_user_s_units(
+    prior, likelihood, posterior, name, generator
+):
+    objective = OBJECTIVES[name]()
+    closed_kl = not objective.needs_log_weights
+    cell = Cell(prior, likelihood, posterior, objective, generator, n_draws=2, weighted=False, closed_kl=closed_kl)
+    reports = []
+    for weight in (0.0, 1.0):
+        loss = TermsLoss(cell.trace, objective, lambda n, g: cell.noise, offset=1.5, dropout=False, tile=ROWS)
+        loss.kl_weight = weight
+        with torch.no_grad():
+            reports.append(loss.in_user_units(loss(Batch(cell.x, None), None)[0]()))
+    torch.testing.assert_close(*reports, rtol=0, atol=0)
+    plain = objective.report(cell.terms())
+    for key, value in reports[0].items():
+        torch.testing.assert_close(value, plain[key].mean().detach() + (0 if key == "kl" else 1.5))
+

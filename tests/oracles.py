@@ -1,0 +1,64 @@
+"""Exact answers and independent references that tests compare the package with."""
+
+import itertools
+import random
+
+import numpy as np
+import torch
+
+
+def log_likelihood_by_quadrature(model, x, *, limit=12.0, n_nodes=6001):
+    """log p(x) of standardised rows under a model with one latent variable, by the trapezoidal rule.
+
+    The rule converges exponentially for smooth integrands that vanish at both ends. x (batch, features) to (batch,).
+    """
+    z = torch.linspace(-limit, limit, n_nodes, dtype=x.dtype)[:, None, None]
+    joint = model.likelihood.log_prob(model.decoder(z), x) + model.prior.log_prob(z)
+    return torch.logsumexp(joint, 0) + np.log(2 * limit / (n_nodes - 1))
+
+
+def linear_gaussian_log_prob(x, loading, mean, noise_variance):
+    """log N(x; mean, loading @ loading.T + diag(noise_variance)), loading (features, components)."""
+    covariance = loading @ loading.T + torch.diag(noise_variance)
+    return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x)
+
+
+def central_differences(function, vector, step=1e-6):
+    """Gradient of a number by central differences, error of order step^2 + 1e-16 / step; changes nothing."""
+    gradient = torch.zeros_like(vector)
+    for i in range(len(vector)):
+        kept = vector[i].item()
+        values = []
+        for sign in (1, -1):
+            vector[i] = kept + sign * step
+            values.append(float(function()))
+        vector[i] = kept
+        gradient[i] = (values[0] - values[1]) / (2 * step)
+    return gradient
+
+
+def every_row(values, n_features):
+    """All rows with entries among the values, (len(values) ** n_features, n_features)."""
+    return torch.tensor(list(itertools.product(values, repeat=n_features)), dtype=torch.float64)
+
+
+def within(estimates, truth, n_errors=5.0):
+    """Whether the mean of independent estimates (first axis) is within some standard errors of the truth, everywhere.
+
+    Estimates that are all equal have no error but rounding, which is allowed for.
+    """
+    error = estimates.std(0) / len(estimates) ** 0.5
+    return bool(((estimates.mean(0) - truth).abs() <= n_errors * error + 1e-12).all())
+
+
+def process_state():
+    """What a library must not change: the global random states, thread count and default dtype."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 the legacy global state is what must stay as it is
+    return (
+        tuple(torch.get_rng_state().tolist()),
+        (name, tuple(keys.tolist()), *rest),
+        random.getstate(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+    )

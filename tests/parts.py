@@ -1,0 +1,102 @@
+"""Parts for tests, built from the package's tables so that an added entry is tested without a new test."""
+
+import pytest
+import torch
+
+from skgen.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
+from skgen.likelihoods.base import Head
+from skgen.likelihoods.gaussian import VARIANCES
+from skgen.models import LatentVariableModel
+from skgen.networks import MLP
+from skgen.posteriors import POSTERIORS
+from skgen.priors import PRIORS
+
+VARIANTS = {
+    "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
+    "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
+}
+"""Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
+
+
+def specs(table):
+    """Test parameters, one for each variant of each entry of a table of specs."""
+    found = []
+    for name, spec_class in table.items():
+        variants = VARIANTS.get(name, [spec_class()])
+        found += [pytest.param(spec, id=f"{name}{i}" if len(variants) > 1 else name) for i, spec in enumerate(variants)]
+    return found
+
+
+PRIOR_SPECS, POSTERIOR_SPECS, LIKELIHOOD_SPECS = specs(PRIORS), specs(POSTERIORS), specs(LIKELIHOODS)
+
+
+def normal(*shape, generator, dtype=torch.float64):
+    """Standard normal numbers."""
+    return torch.empty(shape, dtype=dtype).normal_(generator=generator)
+
+
+def moments(n_features, generator):
+    """Means and positive standard deviations of columns."""
+    return 3 * normal(n_features, generator=generator), torch.exp(normal(n_features, generator=generator))
+
+
+def perturbed(module, generator, size=0.3):
+    """The module in float64 with noise added to its parameters, and with zero gradients in place."""
+    module.double()
+    for parameter in module.parameters():
+        parameter.data.add_(size * normal(*parameter.shape, generator=generator))
+        parameter.grad = torch.zeros_like(parameter)
+    return module
+
+
+def likelihood_from(spec, n_features, generator, *, mean=None, scale=None, n_hidden=4):
+    """A likelihood with own parameters away from their start, the head it was started with, and its scaling."""
+    if mean is None:
+        mean, scale = moments(n_features, generator)
+    likelihood = spec.build(n_features).double()
+    head = Head(
+        normal(n_hidden, likelihood.n_outputs, generator=generator),
+        torch.zeros(likelihood.n_outputs, dtype=torch.float64),
+    )
+    with torch.no_grad():
+        likelihood.initialize(head, mean, scale)
+    return perturbed(likelihood, generator), head, likelihood.standardize(mean, scale)
+
+
+def model_from(
+    likelihood,
+    *,
+    generator,
+    prior="normal",
+    posterior="diagonal",
+    n_features=3,
+    n_components=2,
+    hidden=(5,),
+    activation="tanh",
+    dropout=0.0,
+):
+    """A latent-variable model in float64 with random parameters; parts are specs or names of entries."""
+    prior = PRIORS[prior]() if isinstance(prior, str) else prior
+    posterior = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
+    likelihood = LIKELIHOODS[likelihood]() if isinstance(likelihood, str) else likelihood
+    prior, posterior = prior.build(n_components), posterior.build(n_components)
+    likelihood = likelihood.build(n_features)
+    model = LatentVariableModel(
+        MLP(n_features, hidden, posterior.n_parameters, activation, dropout),
+        MLP(n_components, hidden[::-1], likelihood.n_outputs, activation, dropout),
+        prior,
+        posterior,
+        likelihood,
+    ).double()
+    with torch.no_grad():
+        model.encoder.reset(generator)
+        model.decoder.reset(generator)
+        model.initialize(*moments(n_features, generator))
+    return perturbed(model, generator)
+
+
+def rows_from(model, n_rows, generator):
+    """Standardised rows drawn from a model."""
+    with torch.no_grad():
+        z = model.prior.sample(n_rows, generator=generator, like=model.scale)
+        return model.likelihood.sample(model.decoder(z), generator=generator)
