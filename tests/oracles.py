@@ -10,7 +10,8 @@ import torch
 def log_likelihood_by_quadrature(model, x, *, limit=12.0, n_nodes=6001):
     """log p(x) of standardised rows under a model with one latent variable, by the trapezoidal rule.
 
-    The rule converges exponentially for smooth integrands that vanish at both ends. x (batch, features) to (batch,).
+    The rule converges exponentially for smooth integrands that vanish at both ends. x (batch, features) gives
+    (batch,).
     """
     z = torch.linspace(-limit, limit, n_nodes, dtype=x.dtype)[:, None, None]
     joint = model.likelihood.log_prob(model.decoder(z), x) + model.prior.log_prob(z)
@@ -23,18 +24,18 @@ def linear_gaussian_log_prob(x, loading, mean, noise_variance):
     return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x)
 
 
-def central_differences(function, vector, step=1e-6):
-    """Gradient of a number by central differences, error of order step^2 + 1e-16 / step; changes nothing."""
-    gradient = torch.zeros_like(vector)
-    for i in range(len(vector)):
-        kept = vector[i].item()
+def central_differences(function, vector, directions, step=1e-6):
+    """Derivatives of a number along some directions, with errors of order step^2 + 1e-16 / step."""
+    kept = vector.clone()
+    derivatives = []
+    for direction in directions:
         values = []
         for sign in (1, -1):
-            vector[i] = kept + sign * step
+            vector.copy_(kept + sign * step * direction)
             values.append(float(function()))
-        vector[i] = kept
-        gradient[i] = (values[0] - values[1]) / (2 * step)
-    return gradient
+        derivatives.append((values[0] - values[1]) / (2 * step))
+    vector.copy_(kept)
+    return torch.tensor(derivatives, dtype=vector.dtype)
 
 
 def every_row(values, n_features):
@@ -43,7 +44,7 @@ def every_row(values, n_features):
 
 
 def within(estimates, truth, n_errors=5.0):
-    """Whether the mean of independent estimates (first axis) is within some standard errors of the truth, everywhere.
+    """Whether the mean of independent estimates (first axis) is within some standard errors of the truth.
 
     Estimates that are all equal have no error but rounding, which is allowed for.
     """

@@ -35,9 +35,13 @@ def normal(*shape, generator, dtype=torch.float64):
     return torch.empty(shape, dtype=dtype).normal_(generator=generator)
 
 
-def moments(n_features, generator):
-    """Means and positive standard deviations of columns."""
-    return 3 * normal(n_features, generator=generator), torch.exp(normal(n_features, generator=generator))
+def moments(n_features, generator, support=None):
+    """Means, within a support, and positive standard deviations of columns."""
+    mean, scale = (
+        3 * normal(n_features, generator=generator),
+        torch.exp(normal(n_features, generator=generator)),
+    )
+    return mean if support is None else support[0] + (support[1] - support[0]) * torch.sigmoid(mean), scale
 
 
 def perturbed(module, generator, size=0.3):
@@ -50,10 +54,10 @@ def perturbed(module, generator, size=0.3):
 
 
 def likelihood_from(spec, n_features, generator, *, mean=None, scale=None, n_hidden=4):
-    """A likelihood with own parameters away from their start, the head it was started with, and its scaling."""
-    if mean is None:
-        mean, scale = moments(n_features, generator)
+    """A likelihood with own parameters away from their start, the head that it started, and its scaling."""
     likelihood = spec.build(n_features).double()
+    if mean is None:
+        mean, scale = moments(n_features, generator, likelihood.support)
     head = Head(
         normal(n_hidden, likelihood.n_outputs, generator=generator),
         torch.zeros(likelihood.n_outputs, dtype=torch.float64),
@@ -91,7 +95,7 @@ def model_from(
     with torch.no_grad():
         model.encoder.reset(generator)
         model.decoder.reset(generator)
-        model.initialize(*moments(n_features, generator))
+        model.initialize(*moments(n_features, generator, likelihood.support))
     return perturbed(model, generator)
 
 

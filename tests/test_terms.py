@@ -17,6 +17,16 @@ def test_a_part_given_as_a_function_is_computed_once_and_only_when_read():
     assert len(calls) == 1
 
 
+def test_compute_reads_every_term_that_is_there():
+    calls = []
+    parts = [lambda i=i: calls.append(i) or torch.ones(2) for i in range(2)]
+    terms = Terms(parts[0], log_posterior=parts[1])
+    terms.compute()
+    assert calls == [0, 1]
+    assert terms.log_posterior.shape == (1, 2)
+    assert calls == [0, 1]
+
+
 def test_a_single_draw_gets_its_axis_back_and_the_kl_does_not():
     terms = Terms(torch.ones(3), torch.ones(3), torch.ones(3), torch.ones(3, 2))
     assert terms.log_likelihood.shape == terms.log_prior.shape == terms.log_posterior.shape == (1, 3)

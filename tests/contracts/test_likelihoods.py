@@ -45,7 +45,10 @@ def points(likelihood, outputs, generator):
         draws = likelihood.sample(outputs.expand(2000, -1), generator=generator)
     centre, spread = draws.mean(), draws.std()
     values = torch.linspace(
-        max(low, float(centre - 40 * spread)), min(high, float(centre + 40 * spread)), 40001, dtype=torch.float64
+        max(low, float(centre - 40 * spread)),
+        min(high, float(centre + 40 * spread)),
+        40001,
+        dtype=torch.float64,
     )
     weights = torch.full_like(values, values[1] - values[0])
     weights[[0, -1]] *= 0.5
@@ -251,7 +254,7 @@ def user_log_prob(likelihood, head, scaling, hidden, rows):
 
 
 def without_floor(spec):
-    """The spec with a floor of its variance that adds nothing: a floor is a share of the scale and moves with it."""
+    """The spec with a negligible floor of the variance: a floor is a share of the scale and moves with it."""
     return replace(spec, min_variance=1e-200) if "min_variance" in spec.get_params() else spec
 
 

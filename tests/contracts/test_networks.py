@@ -119,8 +119,8 @@ def test_low_precision_is_within_the_roundings_of_its_products(activation, hidde
     x, cotangent = normal(64, 30, generator=generator).float(), normal(64, 20, generator=generator).float()
     ours = traced(net.tracer(low_precision=True), net, x, cotangent)
     exact = traced(net.tracer(), net, x, cotangent)
-    # Each product rounds two factors and its result by 2^-9 of their size; forward and back there are two a layer. A
-    # step in the derivative is missed by a share of units about as large, and the norm of a share is its square root.
+    # Each product rounds two factors and its result by 2^-9 of their size; there are two a layer, one back.
+    # A step in the derivative is missed by a share of units about as large, whose norm is its square root.
     bound = 3 * 2 * (len(hidden) + 1) * 2.0**-9
     bounds = [bound] + [bound**0.5 if activation in STEPPED else bound] * (len(ours) - 1)
     for a, b, limit in zip(ours, exact, bounds, strict=True):
@@ -132,7 +132,10 @@ def test_a_tracer_serves_any_number_of_rows_and_sees_new_parameters(generator):
     net = network((6,), "relu")
     tracer = net.tracer()
     for n_rows in (5, 1, 7, 2, 3, 4, 5):
-        x, cotangent = normal(n_rows, N_INPUTS, generator=generator), normal(n_rows, N_OUTPUTS, generator=generator)
+        x, cotangent = (
+            normal(n_rows, N_INPUTS, generator=generator),
+            normal(n_rows, N_OUTPUTS, generator=generator),
+        )
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.add_(0.1)

@@ -72,9 +72,7 @@ def test_the_report_names_its_monitor_and_equals_the_value_at_weight_one(name, g
 def test_draws_are_exchangeable(name, generator):
     objective = OBJECTIVES[name]()
     terms = random_terms(generator, with_kl=False)
-    flipped = Terms(
-        terms.log_likelihood.flip(0), terms.log_prior.flip(0), terms.log_posterior.flip(0), n_draws=DRAWS
-    )
+    flipped = Terms(terms.log_likelihood.flip(0), terms.log_prior.flip(0), terms.log_posterior.flip(0), n_draws=DRAWS)
     torch.testing.assert_close(objective(flipped, 0.5), objective(terms, 0.5))
 
 

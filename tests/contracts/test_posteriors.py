@@ -67,7 +67,10 @@ def test_a_draw_states_its_moments(posterior, parameters, generator):
 def test_noise_shared_by_rows_is_the_same_as_noise_repeated(posterior, parameters, generator):
     noise = normal(3, 1, COMPONENTS, generator=generator)
     with torch.no_grad():
-        shared, repeated = posterior.draw(parameters, noise), posterior.draw(parameters, noise.expand(3, 4, -1))
+        shared, repeated = (
+            posterior.draw(parameters, noise),
+            posterior.draw(parameters, noise.expand(3, 4, -1)),
+        )
     torch.testing.assert_close(shared.z, repeated.z)
     torch.testing.assert_close(evaluate(shared.log_prob), evaluate(repeated.log_prob))
 

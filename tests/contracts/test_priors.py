@@ -61,9 +61,7 @@ def test_components_of_draws_have_the_density_of_log_prob(prior, generator):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_draws_keep_shape_dtype_and_follow_the_generator(prior, dtype):
     prior = prior.to(dtype)
-    first, again, other = (
-        draw(prior, 7, torch.Generator().manual_seed(seed), dtype) for seed in (1, 1, 2)
-    )
+    first, again, other = (draw(prior, 7, torch.Generator().manual_seed(seed), dtype) for seed in (1, 1, 2))
     assert first.shape == (7, COMPONENTS)
     assert first.dtype == dtype
     assert torch.equal(first, again)

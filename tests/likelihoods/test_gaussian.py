@@ -64,7 +64,10 @@ def test_noise_starts_at_a_tenth_of_the_columns_variance(variance):
 def test_noise_starts_where_the_user_says_in_the_user_s_units(variance):
     likelihood, head, scaling = started(Gaussian(variance=variance, noise_variance=0.3))
     torch.testing.assert_close(
-        user_variance(likelihood, head, scaling), torch.full((3,), 0.3, dtype=torch.float64), rtol=1e-6, atol=0
+        user_variance(likelihood, head, scaling),
+        torch.full((3,), 0.3, dtype=torch.float64),
+        rtol=1e-6,
+        atol=0,
     )
 
 

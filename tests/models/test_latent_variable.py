@@ -26,11 +26,13 @@ def test_the_mean_importance_weight_is_the_likelihood(prior, likelihood, generat
 
 
 def linear_gaussian_with_exact_posterior(generator, variance):
-    """A linear model whose posterior is diagonal, with the encoder that gives it; loading and noise variances."""
+    """A linear model with a diagonal posterior that its encoder gives; loading, mean and noise variances."""
     model = model_from(Gaussian(variance=variance), n_features=5, hidden=(), generator=generator)
     model.initialize(torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64))
     if variance != "fixed":
-        model.likelihood.log_variance.data.add_(0.3 * normal(model.likelihood.log_variance.numel(), generator=generator))
+        model.likelihood.log_variance.data.add_(
+            0.3 * normal(model.likelihood.log_variance.numel(), generator=generator)
+        )
     noise = model.likelihood.noise_variance()
     orthonormal = torch.linalg.qr(normal(5, 2, generator=generator))[0]
     loading = noise.sqrt()[:, None] * orthonormal * torch.tensor([1.5, 0.7], dtype=torch.float64)

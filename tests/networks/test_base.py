@@ -66,5 +66,5 @@ def test_the_default_tracer_adds_to_flat_gradients_in_silence(generator):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(TypeError, match="absorb_input.*forward.*head.*reset.*width"):
+    with pytest.raises(TypeError, match=r"absorb_input.*forward.*head.*reset.*width"):
         Network(1, 1)

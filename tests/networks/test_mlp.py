@@ -20,7 +20,7 @@ def test_weight_and_bias_in_flat_buffers_are_one_matrix(size, generator):
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
     FlatParameters(layer)
     value, gradient = layer.joint()
-    n_inputs, n_outputs = size
+    n_outputs = size[1]
     assert torch.equal(value[:-1, :n_outputs], weight)
     assert torch.equal(value[-1, :n_outputs], bias)
     gradient[:, :n_outputs] = 1

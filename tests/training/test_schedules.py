@@ -1,0 +1,39 @@
+from itertools import pairwise
+
+import pytest
+
+from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up, warm_up_epochs
+
+
+@pytest.mark.parametrize("length", [1, 4, 10, 2.5])
+def test_a_warm_up_rises_to_one_and_stays(length):
+    values = [warm_up(epoch, length) for epoch in range(15)]
+    assert values[0] == min(1.0, 1 / length)
+    assert values == sorted(values)
+    assert all((value == 1) == (epoch + 1 >= length) for epoch, value in enumerate(values))
+
+
+def test_without_a_warm_up_the_weight_is_one():
+    assert [warm_up(epoch, 0) for epoch in range(3)] == [1.0] * 3
+    assert warm_up(0, 0.5) == 1.0
+
+
+def test_an_integer_counts_epochs_and_a_fraction_is_of_max_iter():
+    assert warm_up_epochs(1, 200) == 1.0
+    assert warm_up_epochs(1.0, 200) == 200.0
+    assert warm_up_epochs(0.1, 200) == pytest.approx(20)
+    assert warm_up_epochs(0, 200) == warm_up_epochs(0.0, 200) == 0.0
+
+
+@pytest.mark.parametrize("name", LEARNING_RATE_SCHEDULES)
+def test_every_schedule_starts_at_one_and_never_rises_or_turns_negative(name):
+    values = [LEARNING_RATE_SCHEDULES[name](i / 100) for i in range(101)]
+    assert values[0] == 1
+    assert all(b <= a for a, b in pairwise(values))
+    assert values[-1] >= 0
+
+
+def test_schedules_follow_their_formulas():
+    assert [LEARNING_RATE_SCHEDULES[name](0.25) for name in ("constant", "linear")] == [1.0, 0.75]
+    assert LEARNING_RATE_SCHEDULES["cosine"](0.5) == pytest.approx(0.5)
+    assert LEARNING_RATE_SCHEDULES["cosine"](1.0) == pytest.approx(0.0)
