@@ -79,7 +79,7 @@ def read_arrays(path: str) -> Arrays | None:
     if not os.path.exists(path):
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("digest")) == digest(arrays):
             return arrays

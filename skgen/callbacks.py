@@ -222,27 +222,16 @@ class EarlyStopping(_Callback):
         return json.dumps([self.monitor, self.mode, self.patience, self.tol, self.restore_best])
 
     def on_fit_task_begin(self, estimator, context):
-        """Check that the estimator can be followed."""
-        self._run(estimator)
-
-    def on_fit_task_end(self, estimator, context):
-        """Take the value of an epoch; True once patience has run out."""
+        """Tell the run what to watch: it stops itself, and its checkpoints know how far patience has gone."""
         if not _is_epoch(context):
-            return False
-        run = self._run(estimator)
-        monitor = self.monitor
-        if monitor is None:
-            monitor = next((name for name in run.history if name.startswith("validation_")), run.monitored)
-        if monitor not in run.history:
-            raise ValueError(f"monitor must be one of {sorted(run.history)}, got {monitor!r}.")
-        value = run.history[monitor][-1]
-        return run.watch(
-            self.settings,
-            value if self.mode == "max" else -value,
-            tol=self.tol,
-            patience=self.patience,
-            keep=self.restore_best,
-        )
+            self._run(estimator).watch(
+                self.settings,
+                monitor=self.monitor,
+                sign=1 if self.mode == "max" else -1,
+                tol=self.tol,
+                patience=self.patience,
+                keep=self.restore_best,
+            )
 
 
 class TimeBudget(_Callback):

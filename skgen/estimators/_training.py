@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,22 @@ from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up
 from skgen.training.steps import GradientStep
 from skgen.training.stopping import Plateau
+
+
+@dataclass
+class Watch:
+    """A history entry that a callback follows, and the weights of its best epoch where they are kept."""
+
+    plateau: Plateau
+    monitor: str | None
+    sign: int
+    keep: bool
+    weights: torch.Tensor | None = None
+
+    @property
+    def settings(self):
+        """What a continued run needs besides the weights, as plain values."""
+        return {name: value for name, value in vars(self).items() if name not in ("plateau", "weights")}
 
 
 class TrainingRun:
@@ -53,7 +70,7 @@ class TrainingRun:
         self.history = {}
         self.epoch, self.start, self.last = 0, 0, n_epochs
         self.best = None
-        self.watches, self.kept = {}, {}
+        self.watches = {}
         self.interrupted = False
 
     def follow(self, estimator):
@@ -74,7 +91,7 @@ class TrainingRun:
     @property
     def converged(self):
         """Whether the monitored value, or one that a callback watches, has ceased to rise."""
-        return self.plateau.reached or any(plateau.reached for plateau in self.watches.values())
+        return self.plateau.reached or any(watch.plateau.reached for watch in self.watches.values())
 
     @property
     def finished(self):
@@ -120,25 +137,37 @@ class TrainingRun:
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
         improved = self.plateau.update(record[self.monitored], self.epoch, counting=not self.warming_up)
+        for watch in self.watches.values():
+            self._follow_watch(watch)
         self.epoch += 1
         if improved and self.settings.early_stopping:
             self.best = self.parameters.value.clone()
 
-    def watch(self, name, value, *, tol, patience, keep):
-        """Take a callback's value of the epoch just done, higher is better; True once it has ceased to rise.
+    def _follow_watch(self, watch):
+        monitor = watch.monitor
+        if monitor is None:
+            monitor = next((name for name in self.history if name.startswith("validation_")), self.monitored)
+        if monitor not in self.history:
+            raise ValueError(f"monitor must be one of {sorted(self.history)}, got {monitor!r}.")
+        value = watch.sign * self.history[monitor][-1]
+        if watch.plateau.update(value, self.epoch, counting=not self.warming_up) and watch.keep:
+            watch.weights = self.parameters.value.clone()
 
-        With ``keep`` the run ends with the weights of the value's best epoch. The state of the run includes watches,
-        so a continued run stops where the first would have.
+    def watch(self, name, *, monitor, sign, tol, patience, keep):
+        """Stop when an entry of the history times ``sign`` has ceased to rise; the last watch to keep weights wins.
+
+        The state of the run includes its watches, so a continued run stops where the first would have.
         """
-        plateau = self.watches.setdefault(name, Plateau(tol, patience))
-        epoch = self.epoch - 1
-        if plateau.update(value, epoch, counting=epoch >= self.warm_up_epochs) and keep:
-            self.kept[name] = self.parameters.value.clone()
-        return plateau.reached
+        self.watches.setdefault(name, Watch(Plateau(tol, patience), monitor, sign, keep))
+
+    @property
+    def _kept(self):
+        """The watch whose weights the run ends with, or None."""
+        return next((watch for watch in reversed(self.watches.values()) if watch.weights is not None), None)
 
     def keep_best(self):
-        """Go back to the weights of the best epoch: the last watch's that keeps them, else early stopping's."""
-        best = next(reversed(self.kept.values()), self.best)
+        """Go back to the weights of the best epoch, where a watch or else early stopping kept them."""
+        best = self.best if self._kept is None else self._kept.weights
         if best is not None:
             self.parameters.value.copy_(best)
 
@@ -164,14 +193,16 @@ class TrainingRun:
     def state(self):
         """The whole state after an epoch, as arrays by name."""
         plateau = {name: value for name, value in vars(self.plateau).items() if name not in ("tol", "patience")}
-        watches = {name: vars(watch) for name, watch in self.watches.items()}
+        # Before the first epoch nothing depends on watches, nor on the order in which callbacks begin.
+        begun = self.watches if self.epoch > self.start else {}
+        watches = {name: [vars(watch.plateau), watch.settings] for name, watch in begun.items()}
         progress = {"history": self.history, "epoch": self.epoch, "plateau": plateau, "watches": watches}
-        described = json.dumps(progress | {"kept": list(self.kept)})
+        described = json.dumps(progress)
         state = self.optimizer_state() | {
             "parameters": as_array(self.parameters.value),
             "described": np.frombuffer(described.encode(), dtype=np.uint8),
         }
-        state |= {f"kept.{i}": as_array(weights) for i, weights in enumerate(self.kept.values())}
+        state |= {f"kept.{name}": as_array(w.weights) for name, w in begun.items() if w.weights is not None}
         return state if self.best is None else state | {"best": as_array(self.best)}
 
     def load(self, state):
@@ -182,14 +213,14 @@ class TrainingRun:
             setattr(self.plateau, name, value)
         self.parameters.value.copy_(torch.tensor(state["parameters"]))
         self.best = torch.tensor(state["best"]).to(self.parameters.value) if "best" in state else None
-        self.watches = {name: Plateau(**values) for name, values in described["watches"].items()}
-        self.kept = {
-            name: torch.tensor(state[f"kept.{i}"]).to(self.parameters.value) for i, name in enumerate(described["kept"])
-        }
+        for name, (plateau, settings) in described["watches"].items():
+            weights = state.get(f"kept.{name}")
+            weights = None if weights is None else torch.tensor(weights).to(self.parameters.value)
+            self.watches[name] = Watch(Plateau(**plateau), **settings, weights=weights)
         self.load_optimizer_state(state)
 
     @property
     def best_epoch(self):
         """Number of the best epoch, from 1: of the value whose best weights the run ends with."""
-        plateau = self.watches[next(reversed(self.kept))] if self.kept else self.plateau
+        plateau = self.plateau if self._kept is None else self._kept.plateau
         return plateau.best_epoch + 1 if math.isfinite(plateau.best) else self.epoch

@@ -189,7 +189,8 @@ class LBFGS(Optimizer):
         return named
 
     def load(self, state: dict[str, Tensor]) -> None:
-        restored: dict[str, Any] = {}
+        # After the first step there are no curvature pairs yet: their lists are empty, but there.
+        restored: dict[str, Any] = {name: {} for name in ("old_dirs", "old_stps", "ro")}
         for key, value in state.items():
             name, _, index = key.partition(".")
             item = value.clone() if value.dim() else value.item()
