@@ -56,6 +56,12 @@ class Terms:
         self._parts[name] = value
         return value
 
+    def compute(self) -> None:
+        """Compute every term now, before what it is computed from is overwritten."""
+        for name, part in self._parts.items():
+            if part is not None:
+                self._read(name)
+
     @property
     def log_likelihood(self) -> Tensor:
         """log p(x | z), shape (draws, batch)."""

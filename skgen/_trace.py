@@ -7,6 +7,7 @@ overrides it, and a contract test compares the two. A hand-written pullback cost
 engine costs its own bookkeeping, which dominates for small tables.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,10 @@ def autograd_trace(function: Callable[..., Any], *inputs: Tensor) -> tuple[tuple
             (y, g.expand_as(y)) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad
         ]
         if pairs:
-            torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
+            with warnings.catch_warnings():
+                # Rows in flat buffers are padded; torch says once that it would rather have none of that.
+                warnings.filterwarnings("ignore", "grad and param do not obey", UserWarning)
+                torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
         return tuple(leaf.grad for leaf in leaves)
 
     return tuple(y.detach() for y in outputs), pullback

@@ -52,7 +52,11 @@ class TermsLoss:
         else:
             weights = [None] * n_rows if batch.weight is None else batch.weight.split(self.tile)
             tiles = zip(batch.x.split(self.tile), weights, strict=False)
-            parts = [self._part(x, weight, n_rows, generator) for x, weight in tiles]
+            parts = []
+            for x, weight in tiles:
+                parts.append(self._part(x, weight, n_rows, generator))
+                # The next tile overwrites the networks' outputs.
+                parts[-1][0].compute()
         return lambda: self._report(parts), lambda: self._loss(parts)
 
     def _part(self, x, weight, n_rows, generator):
@@ -105,7 +109,7 @@ class TermsLoss:
 
 def no_noise(n_rows, generator):
     """The noise of a model that draws nothing."""
-    return None
+    return
 
 
 def training_noise(n_draws, n_components, like, generator, *, line_search, shared, any_draws):
