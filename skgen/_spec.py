@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, Self, TypeVar
 
 
@@ -68,7 +69,8 @@ def check_number(
     """Raise a ValueError that names the parameter unless ``value`` is a number within the bounds."""
     bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
     bounds += [f"< {below}"] * (below is not None)
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if numeric and (above is None or value > above) and (least is None or value >= least) and (below is None or value < below):
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    low = (above is None or value > above) and (least is None or value >= least) if numeric else False
+    if low and (below is None or value < below):
         return
     raise ValueError(f"{parameter} must be a number {' and '.join(bounds)}, got {value!r}.")

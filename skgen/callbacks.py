@@ -111,10 +111,7 @@ class LossMonitor(_Callback):
         tasks = [context]
         while tasks[0].parent is not None:
             tasks.insert(0, tasks[0].parent)
-        task = [
-            [each.source_estimator_name or each.estimator_name, each.task_name, each.task_id]
-            for each in tasks
-        ]
+        task = [[each.source_estimator_name or each.estimator_name, each.task_name, each.task_id] for each in tasks]
         name = uuid.uuid4().hex
         self._fits[id(context)] = name
         self.logs_[name] = {"estimator": type(estimator).__name__, "task": task, "history": {}}
@@ -149,9 +146,7 @@ class LossMonitor(_Callback):
             try:
                 record = json.loads(line)
             except ValueError:
-                warnings.warn(
-                    f"Line {number} of {self.path} is no record and is left out.", UserWarning, stacklevel=2
-                )
+                warnings.warn(f"Line {number} of {self.path} is no record and is left out.", UserWarning, stacklevel=2)
                 continue
             log = logs.setdefault(record.pop("fit"), record | {"history": {}})
             for entry, values in record["history"].items():
@@ -371,9 +366,7 @@ def _identity(estimator, run, X, metadata):
     params = estimator.get_params(deep=False)
     params.pop("verbose", None)
     versions = [__version__, torch.__version__, np.__version__, sklearn.__version__]
-    callbacks = [
-        each.settings for each in getattr(estimator, "_skl_callbacks", ()) if isinstance(each, EarlyStopping)
-    ]
+    callbacks = [each.settings for each in getattr(estimator, "_skl_callbacks", ()) if isinstance(each, EarlyStopping)]
     arrays = {name: None if value is None else np.asarray(value) for name, value in metadata.items()}
     device = str(run.parameters.value.device)
     machine = [device, torch.get_num_threads(), torch.get_float32_matmul_precision()]

@@ -35,8 +35,9 @@ def sobol_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
     https://doi.org/10.1006/jcom.1998.0487). Its own seed is used; global random states are untouched.
     """
     engine = torch.quasirandom.SobolEngine(n_features, scramble=True, seed=seed)
-    points = engine.draw(n_draws, dtype=torch.float64)
-    return torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
+    points: Tensor = engine.draw(n_draws, dtype=torch.float64)
+    normal: Tensor = torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
+    return normal
 
 
 def antithetic_normal(n_draws: int, n_features: int, generator: Generator) -> Tensor:

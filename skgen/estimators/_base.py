@@ -217,8 +217,8 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         self._standardization = {name: as_array(getattr(model, name)) for name in STANDARDIZATION}
         if line_search and (self.dropout > 0 or model.likelihood.redraws):
             raise ValueError(
-                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a likelihood "
-                "that does not redraw rows, or use another solver."
+                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a "
+                "likelihood that does not redraw rows, or use another solver."
             )
         model.encoder.shared_masks = model.decoder.shared_masks = len(X) <= batch_size
         model.to(device, self._training_dtype(X, batch_size, device))
@@ -231,8 +231,14 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         if X_val is not None:
             values = functools.partial(self._validation_values, shared=batches.full)
             validate = validator(
-                X_val, weight_val, model, self._standardization, values,
-                n_draws=self._n_validation_draws(), seed=seed, shared=batches.full,
+                X_val,
+                weight_val,
+                model,
+                self._standardization,
+                values,
+                n_draws=self._n_validation_draws(),
+                seed=seed,
+                shared=batches.full,
             )
         run = TrainingRun(
             parameters,

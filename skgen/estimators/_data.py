@@ -25,7 +25,7 @@ def clip_to_support(estimator, X, support, likelihood):
     """X with values outside a likelihood's support clipped, and a warning that names their columns."""
     if support is None or (X.min() >= support[0] and X.max() <= support[1]):
         return X
-    outside = (X < support[0]).any(axis=0) | (X > support[1]).any(axis=0)
+    outside = (support[0] > X).any(axis=0) | (support[1] < X).any(axis=0)
     warnings.warn(
         f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {likelihood} in column(s) "
         f"{column_names(estimator, outside)}. Scale them, or choose a likelihood with a wider range.",
@@ -82,9 +82,7 @@ def training_batches(X, weight, batch_size, model, standardization):
     """Batches for a model on its device and in its dtype; rows go to a GPU once if they fit there."""
     device = model.scale.device
     rows = as_tensor(X)
-    if device.type != "cpu" and (
-        device.type != "cuda" or rows.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    ):
+    if device.type != "cpu" and (device.type != "cuda" or rows.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]):
         rows = rows.to(device)
     return Batches(
         rows,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skgen.estimators._arrays import as_array
+from skgen.training.graphs import GraphedStep
 from skgen.training.loop import epochs
 from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up
@@ -51,9 +52,7 @@ class TrainingRun:
         Epochs over which the weight of the KL rises to beta.
     """
 
-    def __init__(
-        self, parameters, loss, batches, *, order, generator, validate, settings, n_epochs, warm_up_epochs
-    ):
+    def __init__(self, parameters, loss, batches, *, order, generator, validate, settings, n_epochs, warm_up_epochs):
         self.parameters, self.loss, self.batches = parameters, loss, batches
         self.order, self.generator = order, generator
         self.validate = validate
@@ -66,6 +65,9 @@ class TrainingRun:
             momentum=settings.momentum,
         )
         self.step = GradientStep(loss, self.optimizer, settings.learning_rate)
+        if batches.device.type == "cuda" and not self.optimizer.line_search:
+            n_rows = min(batches.batch_size, batches.n_rows)
+            self.step = GraphedStep(self.step, lambda: (loss.kl_weight, self.step.learning_rate), n_rows=n_rows)
         self.plateau = Plateau(settings.tol, settings.n_iter_no_change)
         self.history = {}
         self.epoch, self.start, self.last = 0, 0, n_epochs
@@ -105,10 +107,10 @@ class TrainingRun:
 
     def _before(self, epoch):
         progress = min(1.0, (epoch - self.start) / self.settings.max_iter)
-        self.step.learning_rate = (
-            self.settings.learning_rate * LEARNING_RATE_SCHEDULES[self.settings.learning_rate_schedule](progress)
-        )
-        self.loss.kl_weight = self.beta * warm_up(epoch, self.warm_up_epochs)
+        self.step.learning_rate = self.settings.learning_rate * LEARNING_RATE_SCHEDULES[
+            self.settings.learning_rate_schedule
+        ](progress)
+        self.loss.kl_weight = float(self.beta * warm_up(epoch, self.warm_up_epochs))
 
     def records(self):
         """Yield the record of each epoch until the last or the plateau; state is consistent at each yield."""

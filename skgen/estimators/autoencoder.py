@@ -97,7 +97,7 @@ class Autoencoder(NetworkEstimator):
         The likelihood that the loss stands for.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, when X has string names.
 
     See Also

@@ -132,7 +132,7 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         The specs that were fitted.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, when X has string names.
 
     See Also
@@ -439,6 +439,7 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         log_likelihood : ndarray of shape (n_samples,)
             Nats per row, all constants included, in the units of X.
         """
+
         def bound(terms, model):
             return [torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + model.log_jacobian]
 
@@ -474,6 +475,7 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         terms : dict of str to ndarray of shape (n_samples,)
             ``elbo``, ``reconstruction`` and ``kl`` in nats per row; the first is the second minus the third.
         """
+
         def parts(terms, model):
             report = ELBO().report(terms)
             return [report[n] + (0 if n == "kl" else model.log_jacobian) for n in ("elbo", "reconstruction", "kl")]

@@ -1,6 +1,6 @@
 """Likelihoods p(x | z): what the decoder's outputs mean.
 
-To add one, write a file with spec and module and name the spec in ``LIKELIHOODS``; the contract tests run over the table.
+To add one, write a file with spec and module and name the spec in ``LIKELIHOODS``; contract tests run over the table.
 """
 
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization

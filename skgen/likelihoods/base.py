@@ -84,7 +84,7 @@ class Likelihood(nn.Module, ABC):
         return x
 
     def noise_variance(self) -> Tensor | None:
-        """Noise variance per column in standardised units, (n_features,); None where it is none or depends on the row."""
+        """Noise variance per column in standardised units, (n_features,); None where it depends on the row."""
         return None
 
     def tracer(self) -> Tracer:

@@ -53,12 +53,15 @@ class GaussianLikelihood(Likelihood):
         """A value of exp(r) that adds next to nothing to the floor."""
         return 1e-3 * self.floor if self.floor > 0 else 1e-30
 
+    def _starting_raw(self, scale: Tensor) -> Tensor:
+        unit = scale.square()
+        share = torch.full_like(unit, DEFAULT_VARIANCE) if self.start is None else self.start / unit
+        return torch.log((share - self.floor).clamp_min(self._least))
+
     def initialize(self, head: Head, mean: Tensor, scale: Tensor) -> None:
         """Noise starts small; a constant column gets a mean without weights and a variance at the floor."""
         n, constant = self.n_features, scale == 0
-        unit = self.standardize(mean, scale).scale.square()
-        share = torch.full_like(unit, DEFAULT_VARIANCE) if self.start is None else self.start / unit
-        raw = torch.log((share - self.floor).clamp_min(self._least))
+        raw = self._starting_raw(self.standardize(mean, scale).scale)
         if not self._common:
             raw = torch.where(constant, math.log(self._least), raw)
         head.weight[:, :n].masked_fill_(constant, 0)
@@ -75,12 +78,12 @@ class GaussianLikelihood(Likelihood):
         head.bias[:n] = (head.bias[:n] * old.scale + old.shift - new.shift) / new.scale
         head.bias[:n][revived] = 0
         if self.variance == "network":
-            head.bias[n:] = torch.where(revived, math.log(DEFAULT_VARIANCE), head.bias[n:] + 2 * torch.log(ratio))
+            head.bias[n:] = torch.where(revived, self._starting_raw(new.scale), head.bias[n:] + 2 * torch.log(ratio))
             return
         moved = (torch.exp(self.log_variance.detach()) + self.floor) * ratio.square()[: self._n_variances] - self.floor
         moved = torch.log(moved.clamp_min(self._least))
         if self.variance == "feature":
-            moved = torch.where(revived, math.log(DEFAULT_VARIANCE), moved)
+            moved = torch.where(revived, self._starting_raw(new.scale), moved)
         self.log_variance.data.copy_(moved)
 
     def _moments(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,7 +113,8 @@ class GaussianLikelihood(Likelihood):
         if self.variance == "network":
             return self._network_tracer()
         raw, floor = self.log_variance.detach(), self.log_variance.new_tensor(self.floor)
-        raw_gradient, n_features, n_repeats = self.log_variance.grad, self.n_features, self.n_features // self._n_variances
+        raw_gradient, n_features = self.log_variance.grad, self.n_features
+        n_repeats = n_features // self._n_variances
         half = self.log_variance.new_tensor(0.5)
 
         def trace(outputs: Tensor, x: Tensor) -> tuple[Part, Pullback]:
@@ -123,8 +127,10 @@ class GaussianLikelihood(Likelihood):
                 if raw_gradient is not None:
                     squares = residual * weighted
                     squares = (squares if squares.dim() == 2 else squares.reshape(-1, n_features)).sum(0)
-                    rows = cotangent.expand(residual.shape[:-1]).sum() if cotangent.dim() else (
-                        cotangent * (residual.numel() // n_features)
+                    rows = (
+                        cotangent.expand(residual.shape[:-1]).sum()
+                        if cotangent.dim()
+                        else (cotangent * (residual.numel() // n_features))
                     )
                     if n_repeats > 1:
                         squares, rows = squares.sum(0, keepdim=True), rows * n_repeats

@@ -1,6 +1,6 @@
 """Multilayer perceptron with derivatives by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -9,6 +9,8 @@ from torch import Generator, Tensor, nn
 from skgen._trace import Pullback, Tracer
 from skgen.networks.activations import ACTIVATIONS, Activation
 from skgen.networks.base import Network
+
+Product = Callable[..., Tensor]
 
 MOST_WORKSPACES = 4
 ALIGNMENT = 16
@@ -135,13 +137,14 @@ class MLP(Network):
         One workspace per number of rows is kept and overwritten: outputs and pullback are good until the next trace.
         """
         sizes = [len(layer.bias) for layer in self._dense()]
-        joints, gradients = zip(*(layer.joint() for layer in self._dense()), strict=True)
-        weights = [joint[:, :size] for joint, size in zip(joints[:-1], sizes[:-1], strict=True)] + [joints[-1]]
-        gradients = [g[:, :size] for g, size in zip(gradients[:-1], sizes[:-1], strict=True)] + [gradients[-1]]
+        *hidden_layers, last_layer = self._dense()
+        views = [tuple(view[:, : len(layer.bias)] for view in layer.joint()) for layer in hidden_layers]
+        views.append(last_layer.joint())
+        weights, gradients = ([view[i] for view in views] for i in range(2))
         slopes = [weight[:-1].t() for weight in weights]
         padded = sizes[-1] != weights[-1].shape[1]
         workspaces: dict[int, Workspace] = {}
-        product = _low_precision_product if low_precision else torch.mm
+        product: Product = _low_precision_product if low_precision else torch.mm
 
         def new_workspace(n_rows: int) -> Workspace:
             if len(workspaces) >= MOST_WORKSPACES:
@@ -181,7 +184,7 @@ class MLP(Network):
         return trace
 
     def _trace_hidden(
-        self, inputs: Tensor, weight: Tensor, out: Tensor, product: Tracer, generator: Generator | None
+        self, inputs: Tensor, weight: Tensor, out: Tensor, product: Product, generator: Generator | None
     ) -> list[Pullback]:
         """Write a hidden layer's value to ``out``; return its pullbacks, last first."""
         if self.activation.in_place and generator is None and product is torch.mm:

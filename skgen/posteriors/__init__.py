@@ -1,6 +1,6 @@
 """Posteriors q(z | x): families whose parameters a network gives.
 
-To add one, write a file with spec and module and name the spec in ``POSTERIORS``; the contract tests run over the table.
+To add one, write a file with spec and module and name the spec in ``POSTERIORS``; contract tests run over the table.
 """
 
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec

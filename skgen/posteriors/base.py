@@ -65,8 +65,10 @@ class Posterior(nn.Module, ABC):
                 gradient: Tensor | None = backward(*cotangents[: len(values)])[0]
                 return gradient
 
-            log_scale = values[3] if len(values) > 3 else None
-            return Draw(*values[:3], log_scale, None if log_scale is None else log_scale.exp()), pullback
+            z, log_prob, mean, *rest = values
+            log_scale = rest[0] if rest else None
+            scale = None if log_scale is None else log_scale.exp()
+            return Draw(z, log_prob, mean, log_scale, scale), pullback
 
         return trace
 

@@ -9,6 +9,7 @@ from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import LOG_2PI
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 
+
 class DiagonalPosterior(Posterior):
     r"""Independent normals, :math:`q(z \mid x) = \prod_i N(z_i; m_i(x), s_i(x)^2)` (Kingma and Welling 2014).
 

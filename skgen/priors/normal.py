@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from skgen._terms import Part
@@ -18,7 +17,7 @@ class NormalPrior(Prior):
         return standard_normal_log_prob(z)
 
     def sample(self, n_draws: int, *, generator: Generator, like: Tensor) -> Tensor:
-        return torch.empty(n_draws, self.n_components, dtype=like.dtype, device=like.device).normal_(generator=generator)
+        return like.new_empty(n_draws, self.n_components).normal_(generator=generator)
 
     def normal_kl(self, mean: Tensor, log_scale: Tensor) -> Tensor:
         return kl_to_standard_normal(mean, log_scale)

@@ -20,9 +20,10 @@ class Batch(NamedTuple):
 class Batches:
     """Shuffled passes over rows.
 
-    Rows are gathered a block of batches at a time (about a megabyte on a CPU, so that it stays in cache),
-    standardised, cast, moved to the device if they are not there, and redrawn if the likelihood does so; batches are views of the block. Rows that live on the device are
-    never moved. Data of at most one batch is one batch in row order, whatever the generator.
+    Rows are gathered a block of batches at a time (about a megabyte on a CPU, so that it stays in cache), standardised,
+    cast, moved to the device if they are not there, and redrawn if the likelihood does so; batches are views of the
+    block. Rows that live on the device are never moved. Data of at most one batch is one batch in row order, whatever
+    the generator.
 
     Parameters
     ----------

@@ -24,12 +24,26 @@ class Optimizer(ABC):
     line_search = False
     """Whether the loss must be a deterministic function evaluated over all rows in float64."""
 
-    def __init__(self, parameters: FlatParameters) -> None:
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        *,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        momentum: float = 0.9,
+    ) -> None:
         self.parameters = parameters
+        self.max_grad_norm = max_grad_norm
+        self.momentum = momentum
+        self.decay = parameters.matrix_mask().mul_(weight_decay) if weight_decay else None
 
     @abstractmethod
     def step(self, gradient: Gradient, learning_rate: float) -> None:
         """One update; ``gradient`` may be called more than once by a line search."""
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Take note of a step whose kernels ran."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -49,12 +63,8 @@ class FirstOrder(Optimizer, ABC):
 
     n_moments = 2
 
-    def __init__(
-        self, parameters: FlatParameters, *, weight_decay: float = 0.0, max_grad_norm: float | None = None, **_: Any
-    ) -> None:
-        super().__init__(parameters)
-        self.max_grad_norm = max_grad_norm
-        self.decay = parameters.matrix_mask().mul_(weight_decay) if weight_decay else None
+    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
+        super().__init__(parameters, **options)
         self.count = torch.zeros((), dtype=torch.float32, device=parameters.value.device)
         self.n_steps = 0
         self.moments = [torch.zeros_like(parameters.value) for _ in range(self.n_moments)]
@@ -73,10 +83,13 @@ class FirstOrder(Optimizer, ABC):
             norm = torch.linalg.vector_norm(self.parameters.gradient)
             self.parameters.gradient.mul_((self.max_grad_norm / (norm + 1e-12)).clamp_max(1.0))
         self._update(learning_rate)
-        self.n_steps += 1
-        if self.n_steps % FLUSH_EVERY == 0:
+        self.advance()
+        if self.n_steps % FLUSH_EVERY == 0 and self.parameters.value.device.type == "cpu":
             for moment in self.moments:
                 moment.copy_(F.hardshrink(moment, FLUSH_BELOW))
+
+    def advance(self) -> None:
+        self.n_steps += 1
 
     def state(self) -> dict[str, Tensor]:
         return {"count": self.count, "n_steps": torch.tensor(self.n_steps)} | {
@@ -134,10 +147,6 @@ class SGD(FirstOrder):
 
     n_moments = 1
 
-    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.9, **options: Any) -> None:
-        super().__init__(parameters, **options)
-        self.momentum = momentum
-
     def _update(self, learning_rate: float) -> None:
         self._add_decay()
         self.moments[0].mul_(self.momentum).add_(self.parameters.gradient)
@@ -149,9 +158,8 @@ class LBFGS(Optimizer):
 
     line_search = True
 
-    def __init__(self, parameters: FlatParameters, *, weight_decay: float = 0.0, **_: Any) -> None:
-        super().__init__(parameters)
-        self.decay = parameters.matrix_mask().mul_(weight_decay) if weight_decay else None
+    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
+        super().__init__(parameters, **options)
         self.vector = torch.nn.Parameter(parameters.value)
         self.vector.grad = parameters.gradient
         # torch gives the line search what max_eval leaves; by default, for one iteration, that is nothing.
@@ -176,6 +184,9 @@ class LBFGS(Optimizer):
             return loss
 
         self.solver.step(closure)
+
+    def advance(self) -> None:
+        """Nothing: the line search decides on the host, so its kernels run only by ``step``."""
 
     def state(self) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {}

@@ -1,0 +1,104 @@
+"""Steps recorded once and replayed: on a GPU a small step is bound by launching kernels, not by running them."""
+
+import warnings
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Generator
+
+from skgen.training.batches import Batch
+from skgen.training.steps import GradientStep, Scalars
+
+Capture = Callable[[Callable[[], Scalars], Generator], tuple[Callable[[], None], Scalars]]
+"""Records a function's kernels without running them: a function that replays them, and the recorded results."""
+
+WARM_UPS = 3
+
+
+def cuda_capture(function: Callable[[], Scalars], generator: Generator) -> tuple[Callable[[], None], Scalars]:
+    """Record into a CUDA graph whose random numbers go on with the generator's from replay to replay."""
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        terms = function()
+    return graph.replay, terms
+
+
+class GraphedStep:
+    """A gradient step on batches of one shape, recorded at first use and replayed afterwards.
+
+    Numbers that the host decides (learning rate, weight of the KL) are part of a recording: ``key`` names them, and a
+    new key makes a new recording. A batch of another shape, such as the last of an epoch, runs unrecorded. Recording
+    changes nothing: parameters, optimiser and generator go back to where they were. If the device refuses to
+    record, a warning says so and every step runs unrecorded.
+    """
+
+    def __init__(
+        self, step: GradientStep, key: Callable[[], Hashable], *, n_rows: int, capture: Capture = cuda_capture
+    ) -> None:
+        self.step = step
+        self.key = key
+        self.n_rows = n_rows
+        self.capture = capture
+        self.recorded_key: Hashable = None
+        self.recordings: dict[bool, tuple[Callable[[], None], Scalars]] = {}
+        self.static: Batch | None = None
+        self.refused = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The step's learning rate."""
+        return self.step.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.step.learning_rate = value
+
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        """Update once, as the step does."""
+        if self.refused or batch.x.shape[0] != self.n_rows:
+            return self.step(batch, generator, report=report)
+        if self.static is None:
+            self.static = Batch(batch.x.clone(), None if batch.weight is None else batch.weight.clone())
+        self.static.x.copy_(batch.x)
+        if self.static.weight is not None and batch.weight is not None:
+            self.static.weight.copy_(batch.weight)
+        if self.recorded_key != self.key():
+            self.recordings.clear()
+            self.recorded_key = self.key()
+        if report not in self.recordings and not self._record(report, generator):
+            return self.step(batch, generator, report=report)
+        replay, terms = self.recordings[report]
+        replay()
+        self.step.optimizer.advance()
+        return terms
+
+    def _record(self, report: bool, generator: Generator) -> bool:
+        optimizer, static = self.step.optimizer, self.static
+        assert static is not None
+        value = optimizer.parameters.value
+        state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
+        values, random = value.clone(), generator.get_state()
+
+        def restore() -> None:
+            value.copy_(values)
+            optimizer.load(state)
+            generator.set_state(random)
+
+        def run() -> Scalars:
+            return self.step(static, generator, report=report)
+
+        try:
+            for _ in range(WARM_UPS):
+                run()
+            restore()
+            self.recordings[report] = self.capture(run, generator)
+        except RuntimeError as error:
+            self.refused = True
+            warnings.warn(
+                f"The device could not record a training step ({error}); steps run one kernel at a time, slower.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        restore()
+        return not self.refused

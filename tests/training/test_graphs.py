@@ -1,0 +1,96 @@
+"""Recorded steps: replaying gives what running gives, and recording leaves no trace."""
+
+import pytest
+import torch
+from torch import nn
+
+from skgen.training.batches import Batch
+from skgen.training.flat import FlatParameters
+from skgen.training.graphs import GraphedStep, cuda_capture
+from skgen.training.optimizers import SOLVERS
+from skgen.training.steps import GradientStep
+
+
+def build(solver="adam", device="cpu", dtype=torch.float64):
+    """A noisy regression of one layer: parameters, step and the rate that the key names."""
+    layer = nn.Linear(3, 2).to(device, dtype)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(6.0).view(2, 3) / 10)
+        layer.bias.zero_()
+    parameters = FlatParameters(layer)
+
+    def loss(batch, generator):
+        noise = torch.empty_like(batch.x).normal_(generator=generator)
+        residual = (batch.x + noise) @ layer.weight.detach().t() + layer.bias.detach() - 1
+        layer.weight.grad.addmm_(residual.t(), batch.x + noise)
+        layer.bias.grad.add_(residual.sum(0))
+        return lambda: {"loss": residual.square().sum()}, lambda: residual.square().sum()
+
+    return parameters, GradientStep(loss, SOLVERS[solver](parameters, weight_decay=0.01), 0.01)
+
+
+def fake_capture(function, generator):
+    """Record as a GPU does: the function does not run; each replay runs it and fills the recorded results."""
+    terms = {}
+
+    def replay():
+        terms.update(function())
+
+    return replay, terms
+
+
+def batches(n, device="cpu", dtype=torch.float64):
+    """Five full batches and a shorter one."""
+    rows = torch.linspace(-1, 1, 3 * n * 5 + 9, dtype=dtype, device=device).view(-1, 3)
+    return [Batch(part, None) for part in rows.split(n)]
+
+
+def train(step, parameters, device="cpu", dtype=torch.float64):
+    """Values after two passes at two learning rates, and the reported terms."""
+    generator = torch.Generator(device).manual_seed(0)
+    reported = []
+    with torch.no_grad():
+        for rate in (0.01, 0.02):
+            step.learning_rate = rate
+            for i, batch in enumerate(batches(4, device, dtype)):
+                terms = step(batch, generator, report=i % 2 == 0)
+                reported += [float(value) for value in terms.values()]
+    return parameters.value.clone(), reported
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
+def test_replayed_equals_run(solver):
+    parameters, step = build(solver)
+    expected, reported = train(step, parameters)
+    parameters, step = build(solver)
+    step.optimizer.advance = lambda: None
+    graphed = GraphedStep(step, lambda: step.learning_rate, n_rows=4, capture=fake_capture)
+    value, replayed = train(graphed, parameters)
+    assert torch.equal(value, expected)
+    assert replayed == reported
+
+
+def test_refusal_warns_once_and_trains_on():
+    def refuse(function, generator):
+        raise RuntimeError("no graphs here")
+
+    parameters, step = build()
+    expected, _ = train(step, parameters)
+    parameters, step = build()
+    graphed = GraphedStep(step, lambda: step.learning_rate, n_rows=4, capture=refuse)
+    with pytest.warns(RuntimeWarning, match="no graphs here") as caught:
+        value, _ = train(graphed, parameters)
+    assert len(caught) == 1
+    assert torch.equal(value, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graph_equals_run():
+    parameters, step = build(device="cuda", dtype=torch.float32)
+    expected, _ = train(step, parameters, "cuda", torch.float32)
+    parameters, step = build(device="cuda", dtype=torch.float32)
+    graphed = GraphedStep(step, lambda: step.learning_rate, n_rows=4, capture=cuda_capture)
+    value, _ = train(graphed, parameters, "cuda", torch.float32)
+    assert not graphed.refused
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
