@@ -6,9 +6,12 @@ import torch
 from skgen._terms import Terms
 from skgen.estimators._loss import TermsLoss
 from skgen.objectives import ELBO, OBJECTIVES
-from skgen.training.batches import Batch
+from skgen.training.batches import Batch, Batches
 from skgen.training.flat import FlatParameters
-from tests.oracles import central_differences
+from skgen.training.loop import epochs
+from skgen.training.optimizers import SOLVERS
+from skgen.training.steps import GradientStep
+from tests.oracles import central_differences, process_state
 from tests.parts import LIKELIHOOD_SPECS, POSTERIOR_SPECS, PRIOR_SPECS, model_from, normal, rows_from
 
 ROWS = 5
@@ -210,3 +213,34 @@ def test_the_report_does_not_depend_on_the_kl_weight_and_is_in_the_user_s_units(
     plain = objective.report(cell.terms())
     for key, value in reports[0].items():
         torch.testing.assert_close(value, plain[key].mean().detach() + (0 if key == "kl" else 1.5))
+
+
+@cells
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_training_raises_the_bound_and_leaves_global_state_alone(prior, likelihood, posterior, name, generator):
+    before = process_state()
+    model = model_from(likelihood, prior=prior, posterior=posterior, dropout=0.1, generator=generator)
+    flat, objective = FlatParameters(model), OBJECTIVES[name]()
+    x = rows_from(model_from(likelihood, prior=prior, posterior=posterior, generator=generator), 60, generator)
+    loss = TermsLoss(
+        model.tracer(closed_kl=not objective.needs_log_weights and model.has_closed_kl()),
+        objective,
+        lambda n_rows, generator: normal(2, n_rows, 2, generator=generator),
+        offset=0.0,
+        dropout=True,
+        tile=60,
+    )
+    rows = Batches(
+        x,
+        None,
+        batch_size=16,
+        device=x.device,
+        dtype=x.dtype,
+        prepare=None,
+        augment=model.likelihood.augment,
+    )
+    step = GradientStep(loss, SOLVERS["adam"](flat), 0.02)
+    records = list(epochs(step, rows, first=0, last=40, order=generator, generator=generator))
+    values = torch.tensor([record[objective.monitor] for record in records])
+    assert values[-10:].mean() > values[:10].mean()
+    assert process_state() == before

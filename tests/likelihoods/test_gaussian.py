@@ -3,7 +3,7 @@ import torch
 
 from skgen._terms import evaluate
 from skgen.likelihoods.base import Head
-from skgen.likelihoods.gaussian import DEFAULT_VARIANCE, VARIANCES, Gaussian
+from skgen.likelihoods.gaussian import DEFAULT_VARIANCE, LARGEST_LOG_VARIANCE, VARIANCES, Gaussian
 from tests.parts import likelihood_from, moments, normal
 
 MEAN = torch.tensor([1.0, -2.0, 5.0], dtype=torch.float64)
@@ -136,3 +136,17 @@ def test_fields_out_of_range_are_named():
         Gaussian(noise_variance=0).build(1)
     with pytest.raises(ValueError, match="min_variance must be a number > 0, got -1"):
         Gaussian(min_variance=-1).build(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("raw", [25.0, 1000.0])
+def test_beyond_its_cap_a_network_s_variance_has_value_and_gradient_of_the_cap(raw, dtype):
+    likelihood = Gaussian(variance="network").build(1).to(dtype)
+    results = []
+    for log_variance in (LARGEST_LOG_VARIANCE, raw):
+        value, pullback = likelihood.tracer()(
+            torch.tensor([[0.3, log_variance]], dtype=dtype), torch.ones(1, 1).to(dtype)
+        )
+        results.append((evaluate(value), pullback(torch.tensor(1.0, dtype=dtype))))
+    torch.testing.assert_close(results[1], results[0])
+    assert results[1][1][0, 1] < 0
