@@ -86,7 +86,7 @@ def training_batches(X, weight, batch_size, model, standardization):
         rows = rows.to(device)
     return Batches(
         rows,
-        None if weight is None else as_tensor(weight),
+        None if weight is None else as_tensor(weight).to(rows.device),
         batch_size=batch_size,
         device=device,
         dtype=model.scale.dtype,

@@ -5,8 +5,6 @@ import torch
 from skgen._terms import Cotangents
 from skgen.distributions.normal import antithetic_normal
 
-MOST_CONSTANTS = 64
-
 SHARED_PAIRS = 4
 """Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
 
@@ -66,26 +64,25 @@ class TermsLoss:
         return terms, weight, n_rows
 
     def _averaged(self, cotangents, weight, n_rows, n_draws, like):
-        """Cotangents of minus the weighted mean over rows, as tensors; of a single draw without its axis.
-
-        Numbers become tensors once and are kept: making one costs as much as the kernels that use it.
-        """
-        key = (cotangents, n_rows) if weight is None and all(not torch.is_tensor(c) for c in cotangents) else None
-        if key in self._constants:
-            return self._constants[key]
-        factor = like.new_tensor(-1.0 / n_rows) if weight is None else weight * (-1.0 / n_rows)
+        """Cotangents of minus the weighted mean over rows, as tensors; of a single draw without its axis."""
+        factor = -1.0 / n_rows if weight is None else weight * (-1.0 / n_rows)
         averaged = []
         for name, cotangent in zip(Cotangents._fields, cotangents, strict=True):
-            if name == "kl" and factor.dim():
+            if name == "kl" and weight is not None:
                 factor = factor.unsqueeze(-1)
-            part = None if cotangent is None else factor * cotangent
-            single = part is not None and name != "kl" and n_draws == 1 and part.dim() == 2
-            averaged.append(part.squeeze(0) if single else part)
-        if key is not None:
-            if len(self._constants) >= MOST_CONSTANTS:
-                self._constants.clear()
-            self._constants[key] = Cotangents(*averaged)
+            part = None if cotangent is None else cotangent * factor
+            if isinstance(part, float):
+                part = self._constant(part, like)
+            elif part is not None and name != "kl" and n_draws == 1 and part.dim() == 2:
+                part = part.squeeze(0)
+            averaged.append(part)
         return Cotangents(*averaged)
+
+    def _constant(self, value, like):
+        """A number as a tensor, made once: making one costs as much as the kernels that use it."""
+        if value not in self._constants:
+            self._constants[value] = like.new_tensor(value)
+        return self._constants[value]
 
     @staticmethod
     def _mean(values, weight, n_rows):
