@@ -141,7 +141,7 @@ class LossMonitor(_Callback):
         """
         if self.path is None or not os.path.exists(self.path):
             return deepcopy(list(self.logs_.values()))
-        logs: dict = {}
+        logs = {}
         for number, line in enumerate(Path(self.path).read_text().splitlines(), 1):
             try:
                 record = json.loads(line)
