@@ -9,7 +9,7 @@ import torch
 
 from skgen.estimators._arrays import as_array
 from skgen.training.graphs import GraphedStep
-from skgen.training.loop import epochs
+from skgen.training.loop import diverged, epochs
 from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up
 from skgen.training.steps import GradientStep
@@ -126,6 +126,8 @@ class TrainingRun:
             before=self._before,
         )
         for record in loop:
+            if not bool(torch.isfinite(self.parameters.value).all()):
+                raise diverged(self.epoch, "a weight")
             record = self.loss.in_user_units(record)
             record |= {"kl_weight": self.loss.kl_weight, "learning_rate": float(self.step.learning_rate)}
             if self.validate is not None:

@@ -54,8 +54,13 @@ def _run_epoch(
 def _finite(record: dict[str, float], epoch: int) -> dict[str, float]:
     bad = [name for name, value in record.items() if not torch.isfinite(torch.tensor(value))]
     if bad:
-        raise FloatingPointError(
-            f"Training diverged in epoch {epoch + 1}: {', '.join(bad)} is not finite. Lower learning_rate, set "
-            "max_grad_norm, or check X for extreme values."
-        )
+        raise diverged(epoch, ", ".join(bad))
     return record
+
+
+def diverged(epoch: int, what: str) -> FloatingPointError:
+    """The error of an epoch after which a quantity is not finite."""
+    return FloatingPointError(
+        f"Training diverged in epoch {epoch + 1}: {what} is not finite. Lower learning_rate, set max_grad_norm, or "
+        "check X for extreme values."
+    )
