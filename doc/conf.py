@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = f"skgen {version}"
 html_theme_options = {"show_toc_level": 2}
+html_sidebars = {"**": []}  # pages have no subpages to list
 
 
 def skip_foreign(app, what, name, obj, skip, options):

@@ -154,15 +154,11 @@ def test_likelihood_keeps_its_density_when_the_scale_moves(generator):
     hidden, rows = normal(6, 2, generator=generator), normal(6, 3, generator=generator)
     head.weight.copy_(normal(2, 3, generator=generator))
     old = likelihood.standardize(torch.zeros(3).double(), torch.ones(3).double())
-    new = likelihood.standardize(
-        torch.tensor([0.5, -1.0, 0.0]).double(), torch.tensor([2.0, 0.7, 1.0]).double()
-    )
+    new = likelihood.standardize(torch.tensor([0.5, -1.0, 0.0]).double(), torch.tensor([2.0, 0.7, 1.0]).double())
 
     def log_density(standardization):
         x = (rows - standardization.shift) / standardization.scale
-        return (
-            likelihood.log_prob(hidden @ head.weight + head.bias, x) - torch.log(standardization.scale).sum()
-        )
+        return likelihood.log_prob(hidden @ head.weight + head.bias, x) - torch.log(standardization.scale).sum()
 
     before = log_density(old)
     likelihood.compensate(head, old, new, torch.zeros(3, dtype=torch.bool))

@@ -5,7 +5,6 @@ It works as it stands and passes scikit-learn's checks. It shows what an estimat
 
 from numbers import Integral
 
-import numpy as np
 from sklearn.base import DensityMixin
 from torch.distributions import LowRankMultivariateNormal
 
@@ -79,6 +78,7 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
 
     score_kind = "exact"
     score_measure = "density"
+    dropout = 0.0  # not a parameter: linear networks have no hidden units
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -211,7 +211,7 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
         width = self._module(X.dtype).width
         return self._map_rows(X, lambda m, x: [self._validation_values(m, x, None)], width)[0]
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`.
 
         Parameters
@@ -220,10 +220,12 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
             Rows.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows in the mean.
 
         Returns
         -------
         score : float
             Nats per row, higher is better.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return self._mean_score(X, sample_weight)
