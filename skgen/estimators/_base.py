@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, as_tensor, resolve_device, seed_from, tiles
 from skgen.estimators._data import clip_to_support, column_names, hold_out, training_batches, validator, weighted_rows
-from skgen.estimators._sklearn import _fit_context
+from skgen.estimators._sklearn import _check_sample_weight, _fit_context
 from skgen.estimators._training import TrainingRun
 from skgen.networks import MLP
 from skgen.training.flat import FlatParameters
@@ -138,12 +138,13 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
                 warnings.warn(
                     f"fit was interrupted in epoch {run.epoch + 1}; the model keeps the weights so far.",
                     ConvergenceWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
         run.keep_best()
         self._store(run, model)
         self._describe(self._module(rows.dtype), rows, weight)
-        self._warn(run)
+        for doubt in self._doubts(run):
+            warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
         if not self.warm_start:
             del self.training_state_
         context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
@@ -295,7 +296,7 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
                 f"Constant column(s) {column_names(self, moments.constant)} carry no information; they are "
                 "reproduced as that constant, with the smallest variance allowed.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return model
 
@@ -324,21 +325,16 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         for name, value in self._snapshot(run, model).items():
             setattr(self, name, value)
 
-    def _warn(self, run):
+    def _doubts(self, run):
+        """What a user should be warned of after a fit."""
         if run.epoch < run.warm_up_epochs:
-            warnings.warn(
+            yield (
                 f"Training stopped after {run.epoch} epochs, before the warm-up of the KL ended "
                 f"({run.warm_up_epochs:g} epochs): the model was never trained at its full weight. Raise max_iter or "
-                "lower kl_warmup.",
-                ConvergenceWarning,
-                stacklevel=3,
+                "lower kl_warmup."
             )
         if self.early_stopping and not run.converged and run.best_epoch == run.epoch:
-            warnings.warn(
-                f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            yield f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter."
 
     def _fitted_model(self):
         model = self._build_model(self.n_features_in_).double()
@@ -371,6 +367,12 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
                 x = model.standardize(rows[tile].to(model.scale.device))
                 parts.append([as_array(value) for value in function(model, x)])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _mean_score(self, X, sample_weight):
+        values = self.score_samples(X).astype(np.float64)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return float(np.average(values, weights=sample_weight))
 
     def inverse_transform(self, X):
         """Decode latent rows to the mean of p(x | z), in the units of the training rows.

@@ -3,8 +3,6 @@
 import math
 from numbers import Integral
 
-import numpy as np
-
 from skgen.estimators._arrays import tiles
 from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import TermsLoss, no_noise
@@ -258,7 +256,7 @@ class Autoencoder(NetworkEstimator):
         width = self._module(X.dtype).width
         return self._map_rows(X, lambda model, x: [self._validation_values(model, x, None)], width)[0]
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`, so that a search maximises it.
 
         Parameters
@@ -267,10 +265,12 @@ class Autoencoder(NetworkEstimator):
             Rows.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows in the mean.
 
         Returns
         -------
         score : float
             Minus the mean loss per row.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return self._mean_score(X, sample_weight)

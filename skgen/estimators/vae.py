@@ -1,12 +1,10 @@
 """Variational autoencoder."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -333,14 +331,12 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
         variance = model.likelihood.noise_variance()
         self.noise_variance_ = None if variance is None else as_array(variance * model.scale.square())
 
-    def _warn(self, run):
-        super()._warn(run)
+    def _doubts(self, run):
+        yield from super()._doubts(run)
         if self.n_active_units_ == 0:
-            warnings.warn(
+            yield (
                 "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. Lower "
-                "beta or the noise variance, lengthen kl_warmup, or set free_bits.",
-                ConvergenceWarning,
-                stacklevel=3,
+                "beta or the noise variance, lengthen kl_warmup, or set free_bits."
             )
 
     # -- use --------------------------------------------------------------------------------------------------
@@ -445,7 +441,7 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
 
         return self._score_terms(X, bound)[0]
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`.
 
         Parameters
@@ -454,13 +450,15 @@ class VariationalAutoencoder(DensityMixin, NetworkEstimator):
             Rows.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows in the mean.
 
         Returns
         -------
         score : float
             Nats per row, higher is better.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return self._mean_score(X, sample_weight)
 
     def elbo(self, X):
         """Evidence lower bound of each row and its terms, at weight 1 and with the noise of ``score_samples``.
