@@ -255,9 +255,7 @@ def test_every_parameter_is_read(estimator):
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.getmodule(base))))
         reads |= {
-            node.attr
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+            node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
         }
     # What a run reads from the estimator that it is given as its settings.
     from skgen.estimators import _training
@@ -266,8 +264,7 @@ def test_every_parameter_is_read(estimator):
     reads |= {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and getattr(node.value, "attr", getattr(node.value, "id", "")) == "settings"
+        if isinstance(node, ast.Attribute) and getattr(node.value, "attr", getattr(node.value, "id", "")) == "settings"
     }
     assert set(inspect.signature(estimator).parameters) <= reads
 
@@ -275,18 +272,14 @@ def test_every_parameter_is_read(estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_parameters_are_documented_in_the_order_of_the_signature(estimator):
     section = inspect.getdoc(estimator).split("Parameters\n----------\n")[1].split("\nAttributes\n")[0]
-    documented = [
-        line.split(" : ")[0] for line in section.splitlines() if " : " in line and not line.startswith(" ")
-    ]
+    documented = [line.split(" : ")[0] for line in section.splitlines() if " : " in line and not line.startswith(" ")]
     assert documented == list(inspect.signature(estimator).parameters)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_documented_attributes_exist_after_fit(estimator):
     section = inspect.getdoc(estimator).split("Attributes\n----------\n")[1].split("\nSee Also\n")[0]
-    entries = [
-        line.split(" : ")[0] for line in section.splitlines() if " : " in line and not line.startswith(" ")
-    ]
+    entries = [line.split(" : ")[0] for line in section.splitlines() if " : " in line and not line.startswith(" ")]
     names = [name.strip() for entry in entries for name in entry.split(",")]
     import pandas as pd
 
