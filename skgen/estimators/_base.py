@@ -6,35 +6,25 @@ import sys
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
-from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, as_tensor, resolve_device, seed_from, tiles
+from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from
 from skgen.estimators._data import clip_to_support, column_names, hold_out, training_batches, validator, weighted_rows
-from skgen.estimators._sklearn import _check_sample_weight, _fit_context
+from skgen.estimators._fitted import FittedNetworks, Runtime
+from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._training import TrainingRun
-from skgen.networks import MLP
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
 
 logger = logging.getLogger("skgen")
 
 STANDARDIZATION = ("shift", "scale", "input_scale", "input_ratio")
-
-
-class Runtime:
-    """What an estimator holds besides its state: modules by dtype and the run in progress. Never pickled."""
-
-    def __init__(self, run=None):
-        self.run = run
-        self.modules = {}
 
 
 @contextmanager
@@ -53,15 +43,7 @@ def _messages(verbose):
         logger.setLevel(level)
 
 
-def layer_sizes(value, parameter):
-    """Hidden layer sizes as a tuple of positive integers."""
-    sizes = (value,) if isinstance(value, Integral) else tuple(value)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
-        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
-    return tuple(int(size) for size in sizes)
-
-
-class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
     """Base of the estimators whose model is made of networks and trained by gradients."""
 
     @abstractmethod
@@ -71,10 +53,6 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
     @abstractmethod
     def _decide(self):
         """Store specs and sizes as fitted attributes."""
-
-    @abstractmethod
-    def _build_model(self, n_features):
-        """The untrained model, from what ``_decide`` stored."""
 
     @abstractmethod
     def _loss(self, model, batches, generator):
@@ -181,10 +159,6 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         self._describe(self._module(X.dtype), X, weight)
         return self
 
-    def _check_rows(self, X, spec, *, reset=False):
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
-        return clip_to_support(self, X, spec.build(1).support, spec)
-
     def _check_validation_rows(self, X_val):
         rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val")
         if rows.shape[1] != self.n_features_in_:
@@ -192,70 +166,65 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
         validate_data(self, X_val, reset=False, skip_check_array=True)
         return clip_to_support(self, rows, self._likelihood_spec().build(1).support, self._likelihood_spec())
 
-    def _check_input(self, X):
-        """Rows to infer on."""
-        check_is_fitted(self)
-        return self._check_rows(X, self.likelihood_)
-
     def _start(self, X, weight, X_val, *, fresh, partial=False):
         """A run ready for its first epoch, and the model that it trains."""
         random_state = check_random_state(self.random_state)
         device = resolve_device(self.device)
-        line_search = SOLVERS[self.solver].line_search
-        batch_size = len(X) if line_search else self.batch_size
+        batch_size = len(X) if SOLVERS[self.solver].line_search else self.batch_size
         weight_val = None
         if X_val is None and self.early_stopping and not partial:
+            together = len(X) <= batch_size
             X, weight, X_val, weight_val = hold_out(
-                X, weight, self.validation_fraction, random_state, together=len(X) <= batch_size
+                X, weight, self.validation_fraction, random_state, together=together
             )
-        old = None if fresh else self._moments()
-        moments = (old if partial and old else RunningMoments.empty(X.shape[1])).updated(X, weight)
-        if fresh:
-            self._decide()
-            self._dtype = X.dtype.name
-            self._score_seed = seed_from(random_state)
-        model = self._initial_model(moments, old, seed_from(random_state))
-        self._standardization = {name: as_array(getattr(model, name)) for name in STANDARDIZATION}
-        if line_search and (self.dropout > 0 or model.likelihood.redraws):
-            raise ValueError(
-                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a "
-                "likelihood that does not redraw rows, or use another solver."
-            )
+        model = self._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
         model.encoder.shared_masks = model.decoder.shared_masks = len(X) <= batch_size
         model.to(device, self._training_dtype(X, batch_size, device))
         parameters = FlatParameters(model)
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
         batches = training_batches(X, weight, batch_size, model, self._standardization)
-        seed = seed_from(random_state)
-        validate = None
-        if X_val is not None:
-            values = functools.partial(self._validation_values, shared=batches.full)
-            validate = validator(
-                X_val,
-                weight_val,
-                model,
-                self._standardization,
-                values,
-                n_draws=self._n_validation_draws(),
-                seed=seed,
-                shared=batches.full,
-            )
         run = TrainingRun(
             parameters,
             self._loss(model, batches, generator),
             batches,
             order=order,
             generator=generator,
-            validate=validate,
+            validate=self._validator(X_val, weight_val, model, batches.full, seed_from(random_state)),
             settings=self,
             n_epochs=1 if partial else self.max_iter,
             warm_up_epochs=self._warm_up_epochs() if fresh and not partial else 0.0,
         )
         if not fresh:
             run.follow(self)
-        self._set_moments(moments)
         return run, model
+
+    def _prepared_model(self, X, weight, random_state, *, fresh, partial):
+        """The model in float64, standardised for the rows (with ``partial``, for all seen so far)."""
+        old = None if fresh else RunningMoments(**self._running_moments)
+        moments = (old if partial and old else RunningMoments.empty(X.shape[1])).updated(X, weight)
+        if fresh:
+            self._decide()
+            self._dtype = X.dtype.name
+            self._score_seed = seed_from(random_state)
+        model = self._initial_model(moments, old, seed_from(random_state))
+        if SOLVERS[self.solver].line_search and (self._architecture["dropout"] > 0 or model.likelihood.redraws):
+            raise ValueError(
+                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a "
+                "likelihood that does not redraw rows, or use another solver."
+            )
+        self._standardization = {name: as_array(getattr(model, name)) for name in STANDARDIZATION}
+        self._running_moments = vars(moments).copy()
+        self.n_samples_seen_ = moments.n_rows
+        return model
+
+    def _validator(self, X_val, weight, model, shared, seed):
+        """A function that computes the monitored value, or None without validation rows."""
+        if X_val is None:
+            return None
+        values = functools.partial(self._validation_values, shared=shared)
+        n_draws = self._n_validation_draws()
+        return validator(X_val, weight, model, self._standardization, values, n_draws=n_draws, seed=seed, shared=shared)
 
     def _run(self, run, model, context, X, y):
         records = run.records()
@@ -300,13 +269,6 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             )
         return model
 
-    def _moments(self):
-        return RunningMoments(**self._running_moments)
-
-    def _set_moments(self, moments):
-        self._running_moments = vars(moments).copy()
-        self.n_samples_seen_ = moments.n_rows
-
     # -- fitted state ---------------------------------------------------------------------------------------------
 
     def _snapshot(self, run, model):
@@ -335,109 +297,3 @@ class NetworkEstimator(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tr
             )
         if self.early_stopping and not run.converged and run.best_epoch == run.epoch:
             yield f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter."
-
-    def _fitted_model(self):
-        model = self._build_model(self.n_features_in_).double()
-        model.load_state_dict({name: torch.tensor(value) for name, value in self.weights_.items()})
-        return model
-
-    def _module(self, dtype):
-        """The fitted model for inference, in the dtype of the rows, on the estimator's device."""
-        dtype = torch.float32 if dtype == np.float32 else torch.float64
-        if dtype not in self._runtime.modules:
-            device = self._inference_device(dtype)
-            self._runtime.modules[dtype] = self._fitted_model().to(device, dtype).requires_grad_(False)
-        return self._runtime.modules[dtype]
-
-    def _inference_device(self, dtype):
-        try:
-            device = resolve_device(self.device)
-        except ValueError as error:
-            warnings.warn(f"{error} Using the CPU.", UserWarning, stacklevel=4)
-            return torch.device("cpu")
-        return torch.device("cpu") if device.type == "mps" and dtype == torch.float64 else device
-
-    def _map_rows(self, X, function, numbers_per_row):
-        """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
-        model = self._module(X.dtype)
-        rows = as_tensor(X)
-        parts = []
-        with torch.inference_mode():
-            for tile in tiles(len(X), numbers_per_row, X.itemsize):
-                x = model.standardize(rows[tile].to(model.scale.device))
-                parts.append([as_array(value) for value in function(model, x)])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-    def _mean_score(self, X, sample_weight):
-        values = self.score_samples(X).astype(np.float64)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-        return float(np.average(values, weights=sample_weight))
-
-    def inverse_transform(self, X):
-        """Decode latent rows to the mean of p(x | z), in the units of the training rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Latent rows.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Decoded rows.
-        """
-        check_is_fitted(self)
-        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components={self._n_features_out}."
-            )
-        model = self._module(Z.dtype)
-        latent = as_tensor(Z)
-        with torch.inference_mode():
-            parts = tiles(len(Z), model.width, Z.itemsize)
-            return np.concatenate([as_array(model.decode(latent[part].to(model.scale.device))) for part in parts])
-
-    # -- networks -------------------------------------------------------------------------------------------------
-
-    def _network_sizes(self):
-        """What the networks are built from, as plain values."""
-        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        decoder = self.decoder_hidden_layer_sizes
-        return {
-            "n_components": int(self.n_components),
-            "encoder_sizes": sizes,
-            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
-            "activation": self.activation,
-            "dropout": float(self.dropout),
-        }
-
-    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
-        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
-        a = self._architecture
-        encoder = MLP(n_inputs, a["encoder_sizes"], n_code, a["activation"], a["dropout"])
-        return encoder, MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"], a["dropout"])
-
-    @property
-    def _n_features_out(self):
-        return self._architecture["n_components"]
-
-    # -- scikit-learn ---------------------------------------------------------------------------------------------
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        state.pop("_runtime", None)
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        self._runtime = Runtime()

@@ -68,8 +68,8 @@ class Bernoulli(LikelihoodSpec):
     ----------
     binarize : {"none", "dynamic"}, default="none"
         With "dynamic", values in [0, 1] are probabilities of a 1 that training rows redraw in every epoch (and
-        validation rows once, from a fixed seed). Scoring never draws: rows to score should be binary, and fractional
-        ones get the mean over their binarisations.
+        validation rows once, from a fixed seed). Scoring never draws: rows to score should be binary. The ELBO
+        of a fractional row is the mean over its binarisations, its score a lower bound on their mean.
     """
 
     binarize: str = "none"

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgen import VariationalAutoencoder
 from skgen.estimators._base import NetworkEstimator
+from skgen.likelihoods import Gaussian
 from tests.estimators.configurations import CONFIGURATIONS, configured, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -290,6 +291,9 @@ def test_validation_rows_reach_every_fit_of_a_grid_search():
 def test_divergence_in_the_last_update_of_a_fit_is_an_error():
     """The last update is reported by no later batch: the weights themselves are looked at."""
     X = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
-    model = VariationalAutoencoder(2, hidden_layer_sizes=(4,), solver="sgd", learning_rate=1e39, max_iter=1)
+    steep = Gaussian(variance="fixed", noise_variance=1e-6)
+    model = VariationalAutoencoder(
+        2, likelihood=steep, hidden_layer_sizes=(4,), solver="sgd", learning_rate=1e38, max_iter=1, random_state=0
+    )
     with pytest.raises(FloatingPointError, match="epoch 1: a weight is not finite"):
         model.fit(X)

@@ -1,0 +1,155 @@
+"""From fitted arrays to modules, and rows through them: what estimators made of networks do after training."""
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skgen.estimators._arrays import as_array, as_tensor, resolve_device, tiles
+from skgen.estimators._data import clip_to_support
+from skgen.estimators._sklearn import _check_sample_weight
+from skgen.networks import MLP
+
+
+class Runtime:
+    """What an estimator holds besides its state: modules by dtype and the run in progress. Never pickled."""
+
+    def __init__(self, run=None):
+        self.run = run
+        self.modules = {}
+
+
+def layer_sizes(value, parameter):
+    """Hidden layer sizes as a tuple of positive integers."""
+    sizes = (value,) if isinstance(value, Integral) else tuple(value)
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
+    return tuple(int(size) for size in sizes)
+
+
+class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed."""
+
+    @abstractmethod
+    def _build_model(self, n_features):
+        """The untrained model, from what ``_decide`` stored."""
+
+    def _check_rows(self, X, spec, *, reset=False):
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
+        return clip_to_support(self, X, spec.build(1).support, spec)
+
+    def _check_input(self, X):
+        """Rows to infer on."""
+        check_is_fitted(self)
+        return self._check_rows(X, self.likelihood_)
+
+    def _fitted_model(self):
+        model = self._build_model(self.n_features_in_).double()
+        model.load_state_dict({name: torch.tensor(value) for name, value in self.weights_.items()})
+        return model
+
+    def _module(self, dtype):
+        """The fitted model for inference, in the dtype of the rows, on the estimator's device."""
+        dtype = torch.float32 if dtype == np.float32 else torch.float64
+        if dtype not in self._runtime.modules:
+            device = self._inference_device(dtype)
+            self._runtime.modules[dtype] = self._fitted_model().to(device, dtype).requires_grad_(False)
+        return self._runtime.modules[dtype]
+
+    def _inference_device(self, dtype):
+        try:
+            device = resolve_device(self.device)
+        except ValueError as error:
+            warnings.warn(f"{error} Using the CPU.", UserWarning, stacklevel=4)
+            return torch.device("cpu")
+        return torch.device("cpu") if device.type == "mps" and dtype == torch.float64 else device
+
+    def _map_rows(self, X, function, numbers_per_row):
+        """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
+        model = self._module(X.dtype)
+        rows = as_tensor(X)
+        parts = []
+        with torch.inference_mode():
+            for tile in tiles(len(X), numbers_per_row, X.itemsize):
+                x = model.standardize(rows[tile].to(model.scale.device))
+                parts.append([as_array(value) for value in function(model, x)])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _mean_score(self, X, sample_weight):
+        values = self.score_samples(X).astype(np.float64)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return float(np.average(values, weights=sample_weight))
+
+    def inverse_transform(self, X):
+        """Decode latent rows to the mean of p(x | z), in the units of the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Latent rows.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Decoded rows.
+        """
+        check_is_fitted(self)
+        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components={self._n_features_out}."
+            )
+        model = self._module(Z.dtype)
+        latent = as_tensor(Z)
+        with torch.inference_mode():
+            parts = tiles(len(Z), model.width, Z.itemsize)
+            return np.concatenate([as_array(model.decode(latent[part].to(model.scale.device))) for part in parts])
+
+    # -- networks -------------------------------------------------------------------------------------------------
+
+    def _network_sizes(self):
+        """What the networks are built from, as plain values."""
+        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        decoder = self.decoder_hidden_layer_sizes
+        return {
+            "n_components": int(self.n_components),
+            "encoder_sizes": sizes,
+            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
+            "activation": self.activation,
+            "dropout": float(self.dropout),
+        }
+
+    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
+        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
+        a = self._architecture
+        encoder = MLP(n_inputs, a["encoder_sizes"], n_code, a["activation"], a["dropout"])
+        return encoder, MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"], a["dropout"])
+
+    @property
+    def _n_features_out(self):
+        return self._architecture["n_components"]
+
+    # -- scikit-learn ---------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        state.pop("_runtime", None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._runtime = Runtime()

@@ -1,0 +1,232 @@
+"""What every estimator of a latent-variable model with an approximate posterior offers its users."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skgen.distributions.normal import sobol_normal
+from skgen.estimators._arrays import RunningMoments, as_array, seed_from, tiles
+from skgen.estimators._base import NetworkEstimator
+from skgen.objectives import ELBO
+
+ACTIVE_VARIANCE = 0.01
+"""Variance of a posterior mean over the rows above which a latent variable is active (Burda et al. 2016)."""
+
+
+class LatentVariableEstimator(DensityMixin, NetworkEstimator):
+    """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
+
+    A subclass has the parameters ``n_score_draws`` and ``random_state`` and the attribute ``_score_seed``.
+    """
+
+    score_kind = "bound"
+
+    def _describe(self, model, X, weight):
+        def moments(model, x):
+            mean, scale = model.posterior.mean_and_scale(model.encode(x))
+            kl = model.prior.normal_kl(mean, torch.log(scale))
+            return mean, torch.zeros_like(mean) if kl is None else kl
+
+        mean, kl = self._map_rows(X, moments, model.width)
+        self.kl_per_component_ = np.average(kl.astype(np.float64), axis=0, weights=weight)
+        spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
+        self.n_active_units_ = int((spread**2 > ACTIVE_VARIANCE).sum())
+        variance = model.likelihood.noise_variance()
+        self.noise_variance_ = None if variance is None else as_array(variance * model.scale.square())
+
+    def _doubts(self, run):
+        yield from super()._doubts(run)
+        if self.n_active_units_ == 0:
+            yield (
+                "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. Lower "
+                "beta or the noise variance, lengthen kl_warmup, or set free_bits."
+            )
+
+    # -- use --------------------------------------------------------------------------------------------------
+
+    def transform(self, X):
+        """Posterior mean of the latent variables.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Means of q(z | x), the same for a row in any batch.
+        """
+        return self.encode(X)
+
+    def encode(self, X, *, return_std=False):
+        """Mean and, if asked for, standard deviation of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        return_std : bool, default=False
+            Whether to return the standard deviations too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components)
+            Posterior means.
+        std : ndarray of shape (n_samples, n_components)
+            Posterior standard deviations, with ``return_std=True``.
+        """
+        X = self._check_input(X)
+        width = self._module(X.dtype).width
+        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x)), width)
+        return (mean, std) if return_std else mean
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Independent draws of p(x), in the units of the training rows.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
+        model = self._module(np.dtype(self._dtype))
+        generator = self._generator(random_state, model)
+        parts = []
+        with torch.inference_mode():
+            for tile in tiles(n_samples, model.width):
+                z = model.prior.sample(tile.stop - tile.start, generator=generator, like=model.scale)
+                x = model.likelihood.sample(model.decoder(z), generator=generator)
+                parts.append(as_array(model.unstandardize(x)))
+        return np.concatenate(parts)
+
+    def _generator(self, random_state, model):
+        source = check_random_state(self.random_state if random_state is None else random_state)
+        return torch.Generator(model.scale.device).manual_seed(seed_from(source))
+
+    def _score_terms(self, X, function):
+        """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
+        X = self._check_input(X)
+        model = self._module(X.dtype)
+        block = sobol_normal(self.n_score_draws, self._n_features_out, self._score_seed)
+        noise = block.to(model.scale).unsqueeze(1)
+        return self._map_rows(X, lambda m, x: function(m.terms(x, noise), m), self.n_score_draws * model.width)
+
+    def score_samples(self, X):
+        """Importance-sampled lower bound on the log-likelihood of each row.
+
+        The mean of ``n_score_draws`` importance weights under a block of scrambled Sobol noise that all rows share:
+        deterministic, the same for a row in any batch, and in expectation below log p(x). For figures to publish use
+        :meth:`log_likelihood`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Nats per row, all constants included, in the units of X.
+        """
+
+        def bound(terms, model):
+            return [torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + model.log_jacobian]
+
+        return self._score_terms(X, bound)[0]
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows in the mean.
+
+        Returns
+        -------
+        score : float
+            Nats per row, higher is better.
+        """
+        return self._mean_score(X, sample_weight)
+
+    def elbo(self, X):
+        """Evidence lower bound of each row and its terms, at weight 1 and with the noise of ``score_samples``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        terms : dict of str to ndarray of shape (n_samples,)
+            ``elbo``, ``reconstruction`` and ``kl`` in nats per row; the first is the second minus the third.
+        """
+
+        def parts(terms, model):
+            report = ELBO().report(terms)
+            return [report[n] + (0 if n == "kl" else model.log_jacobian) for n in ("elbo", "reconstruction", "kl")]
+
+        return dict(zip(("elbo", "reconstruction", "kl"), self._score_terms(X, parts), strict=True))
+
+    def log_likelihood(self, X, *, n_draws=5000, random_state=None, return_std=False):
+        """Log-likelihood of each row by importance sampling with independent draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        n_draws : int, default=5000
+            Posterior draws per row.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws; None uses the estimator's own.
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Nats per row; its expectation is a lower bound on log p(x).
+        std : ndarray of shape (n_samples,)
+            Standard errors from the spread of the weights (delta method), with ``return_std=True``.
+        """
+        X = self._check_input(X)
+        if not isinstance(n_draws, Integral) or n_draws < 1:
+            raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
+        if return_std and n_draws < 2:
+            raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
+        generator = self._generator(random_state, self._module(X.dtype))
+
+        def estimate(model, x):
+            parameters = model.encode(x)
+            first = second = torch.full((len(x),), -np.inf, dtype=torch.float64, device=x.device)
+            for part in tiles(n_draws, len(x) * model.width, x.itemsize):
+                shape = (part.stop - part.start, len(x), self._n_features_out)
+                noise = torch.empty(shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+                log_weight = model.terms_given(parameters, x, noise).log_weight.double()
+                first = torch.logaddexp(first, torch.logsumexp(log_weight, 0))
+                second = torch.logaddexp(second, torch.logsumexp(2 * log_weight, 0))
+            ratio = torch.exp(second - 2 * first) * n_draws - 1
+            std = torch.sqrt(ratio.clamp_min(0) / max(1, n_draws - 1))
+            return first - np.log(n_draws) + model.log_jacobian, std
+
+        value, std = self._map_rows(X, estimate, max(1, n_draws // 64) * self._module(X.dtype).width)
+        return (value, std) if return_std else value
