@@ -82,7 +82,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training rows. Read-only float32 memory maps are used without a copy.
+            Training rows. Read-only float32 memory maps are used without a copy, unless rows are held out of them.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -265,7 +265,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
                 f"Constant column(s) {column_names(self, moments.constant)} carry no information; they are "
                 "reproduced as that constant, with the smallest variance allowed.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return model
 

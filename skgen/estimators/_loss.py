@@ -45,20 +45,21 @@ class TermsLoss:
     def __call__(self, batch, generator):
         """Add the gradient; return functions for the reported means and for the loss."""
         n_rows = batch.x.shape[0]
+        noise = self.noise(n_rows, generator)
         if n_rows <= self.tile:
-            parts = [self._part(batch.x, batch.weight, n_rows, generator)]
+            parts = [self._part(batch.x, batch.weight, noise, n_rows, generator)]
         else:
-            weights = [None] * n_rows if batch.weight is None else batch.weight.split(self.tile)
-            tiles = zip(batch.x.split(self.tile), weights, strict=False)
             parts = []
-            for x, weight in tiles:
-                parts.append(self._part(x, weight, n_rows, generator))
+            for tile in (slice(start, start + self.tile) for start in range(0, n_rows, self.tile)):
+                weight = None if batch.weight is None else batch.weight[tile]
+                tile_noise = noise if noise is None or noise.shape[1] == 1 else noise[:, tile]
+                parts.append(self._part(batch.x[tile], weight, tile_noise, n_rows, generator))
                 # The next tile overwrites the networks' outputs.
                 parts[-1][0].compute()
         return lambda: self._report(parts), lambda: self._loss(parts)
 
-    def _part(self, x, weight, n_rows, generator):
-        terms, pullback = self.trace(x, self.noise(x.shape[0], generator), generator if self.dropout else None)
+    def _part(self, x, weight, noise, n_rows, generator):
+        terms, pullback = self.trace(x, noise, generator if self.dropout else None)
         cotangents = self.objective.cotangents(terms, self.kl_weight)
         pullback(self._averaged(cotangents, weight, n_rows, terms.n_draws, x))
         return terms, weight, n_rows

@@ -11,7 +11,14 @@ class Network(nn.Module, ABC):
     """A map (..., n_inputs) -> (..., n_outputs) whose rows do not depend on each other.
 
     Implement ``forward`` and ``reset``; override ``tracer`` where derivatives by hand are faster.
+
+    Attributes
+    ----------
+    shared_masks : bool
+        Whether rows share their dropout masks, so that a row's weight in a loss means its repetition.
     """
+
+    shared_masks = False
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()

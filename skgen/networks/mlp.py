@@ -119,7 +119,8 @@ class MLP(Network):
     def _mask(self, x: Tensor, generator: Generator | None) -> Tensor | None:
         if generator is None or self.dropout == 0:
             return None
-        kept = torch.empty_like(x).uniform_(generator=generator) >= self.dropout
+        shape = x.shape[-1:] if self.shared_masks else x.shape
+        kept = x.new_empty(shape).uniform_(generator=generator) >= self.dropout
         return kept.to(x.dtype).div_(1 - self.dropout)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:

@@ -9,11 +9,14 @@ from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import LOG_2PI
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 
+LARGEST_LOG_SCALE = 20.0
+
 
 class DiagonalPosterior(Posterior):
     r"""Independent normals, :math:`q(z \mid x) = \prod_i N(z_i; m_i(x), s_i(x)^2)` (Kingma and Welling 2014).
 
-    The network gives :math:`(m, \log s)`.
+    The network gives :math:`(m, \log s)`, with :math:`\log s` cut off at +-20 so that rows far from all others overflow
+    nothing; derivatives pass the cut.
     """
 
     def __init__(self, n_components: int) -> None:
@@ -22,18 +25,24 @@ class DiagonalPosterior(Posterior):
     def _log_prob(self, log_scale: Tensor, noise: Tensor) -> Tensor:
         return -0.5 * (noise.square().sum(-1) + self.n_components * LOG_2PI) - log_scale.sum(-1)
 
-    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = parameters.chunk(2, -1)
+        cut = log_scale.detach().clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
+        return mean, log_scale + (cut - log_scale.detach())
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+        mean, log_scale = self._split(parameters)
         scale = torch.exp(log_scale)
         return Draw(mean + scale * noise, self._log_prob(log_scale, noise), mean, log_scale, scale)
 
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = parameters.chunk(2, -1)
+        mean, log_scale = self._split(parameters)
         return mean, torch.exp(log_scale)
 
     def tracer(self) -> Tracer:
         def trace(parameters: Tensor, noise: Tensor) -> tuple[Draw, Pullback]:
             mean, log_scale = parameters.chunk(2, -1)
+            log_scale = log_scale.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
             scale = torch.exp(log_scale)
             deviation = scale * noise
 

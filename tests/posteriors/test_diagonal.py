@@ -15,3 +15,15 @@ def test_parameters_are_means_and_log_scales(generator):
     mean, scale = posterior.mean_and_scale(parameters)
     assert torch.equal(mean, normals.loc)
     assert torch.equal(scale, normals.scale)
+
+
+def test_rows_far_from_all_others_overflow_nothing(generator):
+    """Scales stop at exp(20), and derivatives pass the cut so that a value beyond it can come back."""
+    posterior = Diagonal().build(2)
+    parameters = torch.tensor([[0.0, 1.0, 300.0, -300.0]], requires_grad=True)
+    _, scale = posterior.mean_and_scale(parameters)
+    torch.testing.assert_close(scale.log(), torch.tensor([[20.0, -20.0]]))
+    draw = posterior.draw(parameters, torch.ones(1, 1, 2))
+    assert torch.isfinite(draw.z).all()
+    draw.log_scale.sum().backward()
+    torch.testing.assert_close(parameters.grad, torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
