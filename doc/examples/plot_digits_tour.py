@@ -169,8 +169,8 @@ for name in ("latent variables", "rebuilt pixels"):
     print(f"  gain of {name:<20}{describe(accuracy[name] - accuracy['raw pixels'])}")
 
 # %%
-# Small pictures like these are an easy case for a linear classifier of pixels. A dense code of 16 numbers does
-# not beat it, and the rebuilt pixels are level with it, within the standard error.
+# Small pictures like these are an easy case for a linear classifier of pixels. A code of 16 numbers does not
+# beat it, and the rebuilt pixels are level with it, within the standard error.
 
 # %%
 # Pictures
