@@ -33,9 +33,10 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install -c constraints.txt -e '.[$(EXTRAS_$*)]'
 	@touch $@
 
-# A picture is written to a file, so no display is needed.
+# A picture is written to a file, so no display is needed. Searches run in two processes, and networks this small gain
+# nothing from a second thread, which on a busy machine would mostly wait for the first.
 demo: $(VENV)/.installed-demo
-	@MPLBACKEND=Agg $(BIN)/python doc/examples/plot_digits_tour.py
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(BIN)/python doc/examples/plot_digits_tour.py
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""How long does an epoch of a variational autoencoder take, beside a plain torch loop and pythae?
+"""Time an epoch of a variational autoencoder beside a plain torch loop and pythae.
 
 Two workloads: an MLP 784-400-20-400-784 on 60000 binary rows, bound by matrix products, and a table of 10000 x 30 with
 64 hidden units and 5 latent ones, bound by the cost of calling kernels. Every side runs in every round of one process.

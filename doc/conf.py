@@ -37,6 +37,9 @@ autodoc_typehints = "none"  # the numpydoc sections state types, shapes and unit
 # The class template lists the methods, so numpydoc must not list them a second time.
 numpydoc_show_class_members = False
 
+# Progress bars of gallery scripts are captured: without a terminal they are drawn once, when they are complete.
+os.environ["TTY_INTERACTIVE"] = "0"
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",

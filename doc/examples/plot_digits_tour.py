@@ -129,7 +129,8 @@ print(f"  Monte Carlo error of the autoencoder's mean: {np.sqrt(np.sum(error**2)
 # Rows without labels are cheap, labels are not. The autoencoder learns from all training rows, none of them
 # labelled; a classifier then learns from 100 labelled rows. It sees the latent variables, or the pixels as
 # the autoencoder rebuilds them, or, for comparison, the pixels themselves. The penalty of each classifier is
-# chosen by cross-validation within its 100 rows. One noise variance that all pixels share makes the latent
+# chosen by cross-validation within its 100 rows; the settings of the autoencoder come from a few trials with
+# the labels of training rows, more than 100 of them. One noise variance that all pixels share makes the latent
 # variables describe the large strokes, and not the faint pixels at the border.
 
 encoder = VariationalAutoencoder(
