@@ -44,9 +44,14 @@ def seed_from(random_state):
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
+def tile_size(numbers_per_row, itemsize=8):
+    """Rows whose intermediate results stay within the memory bound."""
+    return max(1, TILE_BYTES // max(1, numbers_per_row * itemsize))
+
+
 def tiles(n_rows, numbers_per_row, itemsize=8):
-    """Slices of rows whose intermediate results stay within the memory bound."""
-    size = max(1, TILE_BYTES // max(1, numbers_per_row * itemsize))
+    """Slices of rows, each of them a tile."""
+    size = tile_size(numbers_per_row, itemsize)
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 

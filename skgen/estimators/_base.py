@@ -14,9 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from
+from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from, tile_size
 from skgen.estimators._data import clip_to_support, column_names, hold_out, training_batches, validator, weighted_rows
 from skgen.estimators._fitted import FittedNetworks, Runtime
+from skgen.estimators._loss import TermsLoss
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._training import TrainingRun
 from skgen.training.flat import FlatParameters
@@ -65,6 +66,21 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
     @abstractmethod
     def _describe(self, model, X, weight):
         """Set the fitted attributes that need the training rows and their weights (None: equal)."""
+
+    def _offset(self, model):
+        """What turns a mean of standardised log-densities into the reported one."""
+        return model.log_jacobian
+
+    def _terms_loss(self, model, batches, objective, noise, n_draws=1, **options):
+        """The loss of an objective; ``options`` are those of the model's tracer."""
+        low_precision = self.precision == "bfloat16" and not batches.full
+        return TermsLoss(
+            model.tracer(low_precision=low_precision, **options),
+            objective,
+            noise,
+            offset=float(self._offset(model)),
+            tile=tile_size(n_draws * model.width, model.scale.itemsize),
+        )
 
     def _n_validation_draws(self):
         """Draws per row in ``_validation_values``, for sizing tiles."""
@@ -208,7 +224,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
             self._dtype = X.dtype.name
             self._score_seed = seed_from(random_state)
         model = self._initial_model(moments, old, seed_from(random_state))
-        if SOLVERS[self.solver].line_search and (self._architecture["dropout"] > 0 or model.likelihood.redraws):
+        if SOLVERS[self.solver].line_search and (
+            model.encoder.dropout or model.decoder.dropout or model.likelihood.redraws
+        ):
             raise ValueError(
                 f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a "
                 "likelihood that does not redraw rows, or use another solver."

@@ -21,8 +21,6 @@ class TermsLoss:
         Number of rows and generator to noise (draws, rows or 1, components).
     offset : float
         Log-Jacobian, which reported log-densities lack.
-    dropout : bool
-        Whether networks draw masks.
     tile : int
         Rows per pass; gradients add over passes.
 
@@ -32,12 +30,11 @@ class TermsLoss:
         Weight of the KL in force; whoever runs the schedule sets it.
     """
 
-    def __init__(self, trace, objective, noise, *, offset, dropout, tile):
+    def __init__(self, trace, objective, noise, *, offset, tile):
         self.trace = trace
         self.objective = objective
         self.noise = noise
         self.offset = offset
-        self.dropout = dropout
         self.tile = tile
         self.kl_weight = 1.0
         self._constants = {}
@@ -59,7 +56,7 @@ class TermsLoss:
         return lambda: self._report(parts), lambda: self._loss(parts)
 
     def _part(self, x, weight, noise, n_rows, generator):
-        terms, pullback = self.trace(x, noise, generator if self.dropout else None)
+        terms, pullback = self.trace(x, noise, generator)
         cotangents = self.objective.cotangents(terms, self.kl_weight)
         pullback(self._averaged(cotangents, weight, n_rows, terms.n_draws, x))
         return terms, weight, n_rows

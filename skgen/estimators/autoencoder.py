@@ -3,9 +3,8 @@
 import math
 from numbers import Integral
 
-from skgen.estimators._arrays import tiles
 from skgen.estimators._base import NetworkEstimator
-from skgen.estimators._loss import TermsLoss, no_noise
+from skgen.estimators._loss import no_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.likelihoods import Bernoulli, Gaussian
@@ -206,14 +205,7 @@ class Autoencoder(NetworkEstimator):
         return model.log_jacobian + self._architecture["constant"] * model.likelihood.n_features
 
     def _loss(self, model, batches, generator):
-        return TermsLoss(
-            model.tracer(low_precision=self.precision == "bfloat16" and not batches.full),
-            Reconstruction(),
-            no_noise,
-            offset=float(self._offset(model)),
-            dropout=self.dropout > 0,
-            tile=tiles(len(batches.rows), model.width, model.scale.itemsize)[0].stop,
-        )
+        return self._terms_loss(model, batches, Reconstruction(), no_noise)
 
     def _validation_values(self, model, x, generator, *, shared=False):
         return model.terms(x).log_likelihood[0] + self._offset(model)

@@ -5,9 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skgen._spec import resolve
-from skgen.estimators._arrays import tiles
 from skgen.estimators._latent import LatentVariableEstimator
-from skgen.estimators._loss import TermsLoss, training_noise
+from skgen.estimators._loss import training_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, Options, RealNotInt, StrOptions
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
@@ -285,15 +284,7 @@ class VariationalAutoencoder(LatentVariableEstimator):
             shared=batches.full,
             any_draws=not objective.needs_log_weights,
         )
-        low_precision = self.precision == "bfloat16" and not batches.full
-        return TermsLoss(
-            model.tracer(closed_kl=closed_kl, low_precision=low_precision),
-            objective,
-            noise,
-            offset=float(model.log_jacobian),
-            dropout=self.dropout > 0,
-            tile=tiles(len(batches.rows), n_draws * model.width, model.scale.itemsize)[0].stop,
-        )
+        return self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
 
     def _n_validation_draws(self):
         return max(self.n_draws, SHARED_DRAWS)

@@ -14,10 +14,13 @@ class Network(nn.Module, ABC):
 
     Attributes
     ----------
+    dropout : float
+        Share of hidden units that training drops.
     shared_masks : bool
         Whether rows share their dropout masks, so that a row's weight in a loss means its repetition.
     """
 
+    dropout = 0.0
     shared_masks = False
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:

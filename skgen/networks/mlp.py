@@ -13,6 +13,8 @@ from skgen.networks.base import Network
 Product = Callable[..., Tensor]
 
 MOST_WORKSPACES = 4
+"""A run has at most three numbers of rows, those of its batches and their tiles. To drop a workspace during a run would
+take the memory that a recorded step works on."""
 ALIGNMENT = 16
 
 
@@ -75,6 +77,21 @@ class Workspace:
         self.padded_gradient = torch.zeros_like(self.padded_output)
         self.output = self.padded_output[:, : sizes[-1]]
         self.gradient = self.padded_gradient[:, : sizes[-1]]
+
+
+class Workspaces(dict[int, Workspace]):
+    """Workspaces by number of rows, made when they are first asked for."""
+
+    def __init__(self, sizes: Sequence[int], weights: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.weights = weights
+
+    def __missing__(self, n_rows: int) -> Workspace:
+        if len(self) >= MOST_WORKSPACES:
+            self.clear()
+        self[n_rows] = Workspace(n_rows, self.sizes, self.weights)
+        return self[n_rows]
 
 
 class MLP(Network):
@@ -144,19 +161,15 @@ class MLP(Network):
         weights, gradients = ([view[i] for view in views] for i in range(2))
         slopes = [weight[:-1].t() for weight in weights]
         padded = sizes[-1] != weights[-1].shape[1]
-        workspaces: dict[int, Workspace] = {}
+        workspaces = Workspaces(sizes, weights)
         product: Product = _low_precision_product if low_precision else torch.mm
-
-        def new_workspace(n_rows: int) -> Workspace:
-            if len(workspaces) >= MOST_WORKSPACES:
-                workspaces.clear()
-            workspaces[n_rows] = Workspace(n_rows, sizes, weights)
-            return workspaces[n_rows]
+        drops = self.dropout > 0
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
             flat = x if x.dim() == 2 else x.flatten(0, -2)
-            space = workspaces.get(flat.shape[0]) or new_workspace(flat.shape[0])
+            space = workspaces[flat.shape[0]]
             space.values[0].copy_(flat)
+            generator = generator if drops else None
             hidden = [
                 self._trace_hidden(space.joint[i], weight, space.values[i + 1], product, generator)
                 for i, weight in enumerate(weights[:-1])

@@ -63,7 +63,6 @@ class Cell:
             self.objective,
             lambda n_rows, generator: self.noise,
             offset=1.5,
-            dropout=False,
             tile=tile,
         )
         terms_loss.kl_weight = KL_WEIGHT
@@ -205,7 +204,7 @@ def test_the_report_does_not_depend_on_the_kl_weight_and_is_in_the_user_s_units(
     cell = Cell(prior, likelihood, posterior, objective, generator, n_draws=2, weighted=False, closed_kl=closed_kl)
     reports = []
     for weight in (0.0, 1.0):
-        loss = TermsLoss(cell.trace, objective, lambda n, g: cell.noise, offset=1.5, dropout=False, tile=ROWS)
+        loss = TermsLoss(cell.trace, objective, lambda n, g: cell.noise, offset=1.5, tile=ROWS)
         loss.kl_weight = weight
         with torch.no_grad():
             reports.append(loss.in_user_units(loss(Batch(cell.x, None), None)[0]()))
@@ -227,7 +226,6 @@ def test_training_raises_the_bound_and_leaves_global_state_alone(prior, likeliho
         objective,
         lambda n_rows, generator: normal(2, n_rows, 2, generator=generator),
         offset=0.0,
-        dropout=True,
         tile=60,
     )
     rows = Batches(

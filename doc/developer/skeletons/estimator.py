@@ -8,9 +8,8 @@ from numbers import Integral
 from sklearn.base import DensityMixin
 from torch.distributions import LowRankMultivariateNormal
 
-from skgen.estimators._arrays import tiles
 from skgen.estimators._base import NetworkEstimator
-from skgen.estimators._loss import TermsLoss, training_noise
+from skgen.estimators._loss import training_noise
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval
 from skgen.likelihoods import Gaussian
@@ -78,7 +77,6 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
 
     score_kind = "exact"
     score_measure = "density"
-    dropout = 0.0  # not a parameter: linear networks have no hidden units
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -158,14 +156,7 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
             shared=batches.full,
             any_draws=True,
         )
-        return TermsLoss(
-            model.tracer(closed_kl=True, low_precision=self.precision == "bfloat16" and not batches.full),
-            ELBO(),
-            noise,
-            offset=float(model.log_jacobian),
-            dropout=False,
-            tile=tiles(len(batches.rows), n_draws * model.width, model.scale.itemsize)[0].stop,
-        )
+        return self._terms_loss(model, batches, ELBO(), noise, n_draws, closed_kl=True)
 
     def _validation_values(self, model, x, generator, *, shared=False):
         weight, bias = model.decoder.head
