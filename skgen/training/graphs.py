@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Hashable
+from functools import cache
 
 import torch
 from torch import Generator
@@ -17,11 +18,20 @@ WARM_UPS = 3
 
 def cuda_capture(function: Callable[[], Scalars], generator: Generator) -> tuple[Callable[[], None], Scalars]:
     """Record into a CUDA graph whose random numbers go on with the generator's from replay to replay."""
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        terms = function()
+    device = generator.device
+    with torch.cuda.device(device):  # kernels on any other would run at once instead of being recorded
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(generator)
+        # A recording that fails leaves its stream in force, which the outer context puts right.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=_recording_stream(device)):
+            terms = function()
     return graph.replay, terms
+
+
+@cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """One stream per device, since cuBLAS keeps a workspace of megabytes for every stream that it has seen."""
+    return torch.cuda.Stream(device)
 
 
 class GraphedStep:

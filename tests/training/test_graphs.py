@@ -11,6 +11,12 @@ from skgen.training.optimizers import SOLVERS
 from skgen.training.steps import GradientStep
 
 
+def gpu(test):
+    """Mark a test of the real recorder."""
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    return pytest.mark.gpu(skip(test))
+
+
 def build(solver="adam", device="cpu", dtype=torch.float64):
     """A noisy regression of one layer: parameters, step and the rate that the key names."""
     layer = nn.Linear(3, 2).to(device, dtype)
@@ -84,8 +90,7 @@ def test_refusal_warns_once_and_trains_on():
     assert torch.equal(value, expected)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@gpu
 def test_cuda_graph_equals_run():
     parameters, step = build(device="cuda", dtype=torch.float32)
     expected, _ = train(step, parameters, "cuda", torch.float32)
@@ -93,4 +98,24 @@ def test_cuda_graph_equals_run():
     graphed = GraphedStep(step, lambda: step.learning_rate, n_rows=4, capture=cuda_capture)
     value, _ = train(graphed, parameters, "cuda", torch.float32)
     assert not graphed.refused
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@gpu
+def test_cuda_refuses_a_step_that_waits_for_a_value_and_keeps_the_stream():
+    parameters, step = build(device="cuda", dtype=torch.float32)
+    expected, _ = train(step, parameters, "cuda", torch.float32)
+    parameters, step = build(device="cuda", dtype=torch.float32)
+    loss = step.loss
+
+    def waits(batch, generator):
+        assert float(batch.x.sum()) < float("inf")
+        return loss(batch, generator)
+
+    step.loss = waits
+    graphed = GraphedStep(step, lambda: step.learning_rate, n_rows=4, capture=cuda_capture)
+    stream = torch.cuda.current_stream()
+    with pytest.warns(RuntimeWarning, match="could not record"):
+        value, _ = train(graphed, parameters, "cuda", torch.float32)
+    assert torch.cuda.current_stream() == stream
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
