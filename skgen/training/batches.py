@@ -66,7 +66,7 @@ class Batches:
         return Batch(self.augment(x, generator=generator), weight)
 
     def epoch(self, order: Generator, generator: Generator) -> Iterator[Batch]:
-        """One pass; ``order`` (CPU) draws the permutation, ``generator`` (device) whatever ``prepare`` draws."""
+        """One pass; ``order`` (CPU) draws the permutation, ``generator`` (device) whatever ``augment`` draws."""
         if self.full:
             yield self._gather(None, generator)
             return
