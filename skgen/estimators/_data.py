@@ -78,15 +78,22 @@ def standardizer(standardization, rows):
     return lambda block: (block - shift).div_(scale)
 
 
+def _resident(rows, device):
+    """Whether rows are moved to the device once and for all."""
+    if device.type == "cuda":
+        return rows.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type == "mps" and rows.dtype == torch.float32  # it has no float64
+
+
 def training_batches(X, weight, batch_size, model, standardization):
     """Batches for a model on its device and in its dtype; rows go to a GPU once if they fit there."""
     device = model.scale.device
     rows = as_tensor(X)
-    if device.type != "cpu" and (device.type != "cuda" or rows.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]):
+    if _resident(rows, device):
         rows = rows.to(device)
     return Batches(
         rows,
-        None if weight is None else as_tensor(weight).to(rows.device),
+        None if weight is None else as_tensor(weight).to(rows.device, model.scale.dtype),
         batch_size=batch_size,
         device=device,
         dtype=model.scale.dtype,
@@ -107,11 +114,11 @@ def validator(X_val, weight, model, standardization, values, *, n_draws, seed, s
     x = model.likelihood.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
     parts = tiles(len(x), model.width * n_draws)
     weight = torch.ones(len(x), dtype=torch.float64) if weight is None else as_tensor(weight)
-    weight = (weight / weight.sum()).to(device)
+    weight = weight / weight.sum()
 
     def validate():
         generator = torch.Generator(device).manual_seed(seed)
         with torch.no_grad():
-            return sum(float(values(model, x[part], generator).double() @ weight[part]) for part in parts)
+            return sum(float(values(model, x[part], generator).cpu().double() @ weight[part]) for part in parts)
 
     return validate

@@ -192,7 +192,9 @@ class TrainingRun:
         }
         self.optimizer.load(tensors)
         self.order.set_state(torch.tensor(state["order"]))
-        self.generator.set_state(torch.tensor(state["generator"]))
+        generator = torch.tensor(state["generator"])
+        if len(generator) == len(self.generator.get_state()):  # another kind of device has other generators
+            self.generator.set_state(generator)
 
     def state(self):
         """The whole state after an epoch, as arrays by name."""

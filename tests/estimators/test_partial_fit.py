@@ -152,3 +152,10 @@ def test_partial_fit_follows_fit_and_fit_starts_afresh(name):
 def test_the_kl_has_its_full_weight():
     estimator = vae(kl_warmup=50, beta=2.0).partial_fit(rows())
     assert estimator.history_["kl_weight"] == [2.0]
+
+
+def test_training_goes_on_where_random_numbers_come_from_another_kind_of_generator():
+    estimator = vae().partial_fit(rows())
+    # The state of a CUDA generator, which has a seed and an offset: what a model fitted on a GPU holds.
+    estimator.training_state_["generator"] = np.zeros(16, dtype=np.uint8)
+    assert estimator.partial_fit(rows()).n_iter_ == 2
