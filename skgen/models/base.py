@@ -1,16 +1,19 @@
 """What models made of an encoder, a decoder and a likelihood share."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
+from skgen._trace import Tracer
 from skgen.likelihoods.base import Head, Likelihood, Standardization
 from skgen.networks.base import Network
 
 
-class NetworkModel(nn.Module):
+class NetworkModel(nn.Module, ABC):
     """Encoder, decoder and likelihood on standardised rows, with the standardisation as buffers.
 
-    Rows named ``x`` are standardised, rows named ``rows`` are in the user's units.
+    Rows named ``x`` are standardised, rows named ``rows`` are in the user's units. Implement ``tracer``.
     """
 
     shift: Tensor
@@ -25,6 +28,27 @@ class NetworkModel(nn.Module):
         self.likelihood = likelihood
         for name in ("shift", "scale", "input_scale", "input_ratio"):
             self.register_buffer(name, torch.ones(likelihood.n_features))
+
+    @abstractmethod
+    def tracer(self, *, low_precision: bool = False) -> Tracer:
+        """``trace(x, noise, generator)`` returns the terms and ``pullback(Cotangents)``, which adds to ``.grad``.
+
+        Noise is what the model draws with, None if it draws nothing; the generator draws dropout masks. Cotangents of a
+        single draw come without the axis of draws. ``low_precision`` allows bfloat16 products in the networks.
+        """
+
+    def _encoder_tracer(self, low_precision: bool) -> Tracer:
+        """The encoder's trace, with :meth:`encode` as its value."""
+        encode = self.encoder.tracer(input_gradient=False, low_precision=low_precision)
+        ratio = self.input_ratio
+        if bool((ratio == 1).all()):
+            return encode
+        return lambda x, generator: encode(x * ratio, generator)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The encoder's outputs for standardised rows, (batch, n_outputs)."""
+        outputs: Tensor = self.encoder(x * self.input_ratio)
+        return outputs
 
     @property
     def width(self) -> int:

@@ -15,6 +15,8 @@ class LatentVariableModel(NetworkModel):
     r"""p(z) and p(x | z) with q(z | x) from an encoder: the model of a variational autoencoder.
 
     .. math:: z \sim p(z), \quad x \mid z \sim p(x; \text{decoder}(z)), \quad q(z \mid x) = q(z; \text{encoder}(x))
+
+    ``encode`` gives the parameters of q(z | x).
     """
 
     def __init__(
@@ -23,11 +25,6 @@ class LatentVariableModel(NetworkModel):
         super().__init__(encoder, decoder, likelihood)
         self.prior = prior
         self.posterior = posterior
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Parameters of q(z | x) for standardised rows, (batch, n_parameters)."""
-        parameters: Tensor = self.encoder(x * self.input_ratio)
-        return parameters
 
     def closed_kl(self, draw: Draw) -> Tensor | None:
         """KL(q || p) per component where prior and posterior have it in closed form, else None."""
@@ -57,23 +54,21 @@ class LatentVariableModel(NetworkModel):
             n_draws=len(noise),
         )
 
-    def tracer(self, *, closed_kl: bool, low_precision: bool = False) -> Tracer:
-        """``trace(x, noise, generator)`` returns the terms and ``pullback(Cotangents)``, which adds to ``.grad``.
+    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False) -> Tracer:
+        """As documented by the base class, for noise (draws, batch or 1, components).
 
-        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. Cotangents of a single
-        draw come without the axis of draws.
+        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``.
         """
-        encode = self.encoder.tracer(input_gradient=False, low_precision=low_precision)
+        encode = self._encoder_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision)
         posterior, likelihood = self.posterior.tracer(), self.likelihood.tracer()
         divergence = self.prior.normal_kl_tracer() if closed_kl else None
         prior = self.prior.tracer()
-        ratio = None if bool((self.input_ratio == 1).all()) else self.input_ratio
 
         def trace(x: Tensor, noise: Tensor, generator: Generator | None) -> tuple[Terms, Pullback]:
             n_draws = noise.shape[0]
             noise = noise[0] if n_draws == 1 else noise
-            parameters, pull_encoder = encode(x if ratio is None else x * ratio, generator)
+            parameters, pull_encoder = encode(x, generator)
             draw, pull_posterior = posterior(parameters, noise)
             outputs, pull_decoder = decode(draw.z, generator)
             log_likelihood, pull_likelihood = likelihood(outputs, x)
