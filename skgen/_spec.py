@@ -1,5 +1,6 @@
 """Specs: small parameter objects that the user writes and ``fit`` turns into modules."""
 
+import operator
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -67,10 +68,9 @@ def check_number(
     value: Any, parameter: str, *, above: float | None = None, least: float | None = None, below: float | None = None
 ) -> None:
     """Raise a ValueError that names the parameter unless ``value`` is a number within the bounds."""
-    bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
-    bounds += [f"< {below}"] * (below is not None)
+    limits = {">": (above, operator.gt), ">=": (least, operator.ge), "<": (below, operator.lt)}
+    bounds = {sign: (limit, holds) for sign, (limit, holds) in limits.items() if limit is not None}
     numeric = isinstance(value, Real) and not isinstance(value, bool)
-    low = (above is None or value > above) and (least is None or value >= least) if numeric else False
-    if low and (below is None or value < below):
-        return
-    raise ValueError(f"{parameter} must be a number {' and '.join(bounds)}, got {value!r}.")
+    if not numeric or not all(holds(value, limit) for limit, holds in bounds.values()):
+        allowed = " and ".join(f"{sign} {limit}" for sign, (limit, _) in bounds.items())
+        raise ValueError(f"{parameter} must be a number {allowed}, got {value!r}.")
