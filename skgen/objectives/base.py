@@ -7,8 +7,6 @@ from torch import Tensor
 
 from skgen._terms import Cotangents, Terms
 
-_NAMES = ("log_likelihood", "log_prior", "log_posterior")
-
 
 class Objective(ABC):
     """A function of :class:`Terms` with one value per example, higher is better.
@@ -33,7 +31,7 @@ class Objective(ABC):
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """Derivatives of the sum over examples by each term; by autograd unless overridden."""
-        names = [*_NAMES[:1], "kl"] if terms.has_kl else list(_NAMES)
+        names = ["log_likelihood", *(["kl"] if terms.has_kl else ["log_prior", "log_posterior"])]
         with torch.enable_grad():
             leaves = {name: getattr(terms, name).detach().requires_grad_() for name in names}
             value = self(Terms(**leaves, n_draws=terms.n_draws), kl_weight).sum()
