@@ -1,5 +1,6 @@
 """The one training loop."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -52,7 +53,7 @@ def _run_epoch(
 
 
 def _finite(record: dict[str, float], epoch: int) -> dict[str, float]:
-    bad = [name for name, value in record.items() if not torch.isfinite(torch.tensor(value))]
+    bad = [name for name, value in record.items() if not math.isfinite(value)]
     if bad:
         raise diverged(epoch, ", ".join(bad))
     return record
