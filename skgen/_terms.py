@@ -19,7 +19,7 @@ class Terms:
     Parameters
     ----------
     log_likelihood : (draws, batch)
-        log p(x | z), standardisation included only where the model says so.
+        log p(x | z) of standardised rows: the log-Jacobian of the standardisation is not in it.
     log_prior, log_posterior : (draws, batch) or None
         log p(z) and log q(z | x) at the draws.
     kl : (batch, components) or None
