@@ -67,18 +67,24 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
     def _describe(self, model, X, weight):
         """Set the fitted attributes that need the training rows and their weights (None: equal)."""
 
-    def _offset(self, model):
-        """What turns a mean of standardised log-densities into the reported one."""
-        return model.log_jacobian
+    def _units(self, model):
+        """Factor and offset that turn a standardised log-density l into the reported ``factor * (l + offset)``."""
+        return 1.0, float(model.log_jacobian)
+
+    def _progress_unit(self, model):
+        """What ``tol`` counts in, in the units of the reported value."""
+        return 1.0
 
     def _terms_loss(self, model, batches, objective, noise, n_draws=1, **options):
         """The loss of an objective; ``options`` are those of the model's tracer."""
         low_precision = self.precision == "bfloat16" and not batches.full
+        factor, offset = self._units(model)
         return TermsLoss(
             model.tracer(low_precision=low_precision, **options),
             objective,
             noise,
-            offset=float(self._offset(model)),
+            offset=offset,
+            factor=factor,
             tile=tile_size(n_draws * model.width, model.scale.itemsize),
         )
 
@@ -211,6 +217,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
             n_epochs=1 if partial else self.max_iter,
             warm_up_epochs=self._warm_up_epochs() if fresh and not partial else 0.0,
         )
+        run.plateau.tol *= self._progress_unit(model)
         if not fresh:
             run.follow(self)
         return run, model

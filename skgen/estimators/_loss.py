@@ -19,8 +19,8 @@ class TermsLoss:
     objective : Objective
     noise : callable
         Number of rows and generator to noise (draws, rows or 1, components).
-    offset : float
-        Log-Jacobian, which reported log-densities lack.
+    factor, offset : float
+        A reported term in the user's units is ``factor * (term + offset)``; the KL is what it is.
     tile : int
         Rows per pass; gradients add over passes.
 
@@ -30,11 +30,11 @@ class TermsLoss:
         Weight of the KL in force; whoever runs the schedule sets it.
     """
 
-    def __init__(self, trace, objective, noise, *, offset, tile):
+    def __init__(self, trace, objective, noise, *, offset, tile, factor=1.0):
         self.trace = trace
         self.objective = objective
         self.noise = noise
-        self.offset = offset
+        self.offset, self.factor = offset, factor
         self.tile = tile
         self.kl_weight = 1.0
         self._constants = {}
@@ -95,8 +95,8 @@ class TermsLoss:
         return means
 
     def in_user_units(self, record):
-        """A record of means with the log-Jacobian added to log-densities."""
-        return {name: value + (0.0 if name == "kl" else self.offset) for name, value in record.items()}
+        """A record of means with all but the KL in the user's units."""
+        return {name: value if name == "kl" else self.factor * (value + self.offset) for name, value in record.items()}
 
     def _loss(self, parts):
         return -sum(self._mean(self.objective(t, self.kl_weight), weight, n) for t, weight, n in parts)

@@ -3,6 +3,8 @@
 import math
 from numbers import Integral
 
+import torch
+
 from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import no_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
@@ -11,10 +13,10 @@ from skgen.likelihoods import Bernoulli, Gaussian
 from skgen.models import AutoencoderModel
 from skgen.objectives import Reconstruction
 
-LOSSES = {"squared_error": Gaussian(variance="fixed", noise_variance=0.5), "cross_entropy": Bernoulli()}
-"""For each loss, the likelihood whose log-density is minus it, up to a constant."""
-CONSTANTS = {"squared_error": math.log(math.pi) / 2, "cross_entropy": 0.0}
-"""For each loss, the constant per column."""
+LOSSES = {"squared_error": Gaussian(variance="fixed"), "cross_entropy": Bernoulli()}
+"""For each loss, the likelihood whose log-density is minus it, up to a factor and a constant.
+
+The variance is a share of the columns', so that the units of X change nothing but the units of the loss."""
 
 
 class Autoencoder(NetworkEstimator):
@@ -59,7 +61,8 @@ class Autoencoder(NetworkEstimator):
     max_iter : int, default=200
         Largest number of epochs.
     tol : float, default=1e-4
-        Smallest fall of the loss per row that counts as progress.
+        Smallest fall of the loss per row that counts as progress; of the squared error, as a share of the mean
+        variance of a column.
     n_iter_no_change : int or inf, default=20
         Epochs without progress after which training stops.
     early_stopping : bool, default=False
@@ -194,21 +197,30 @@ class Autoencoder(NetworkEstimator):
 
     def _decide(self):
         self.likelihood_ = type(LOSSES[self.loss])(**LOSSES[self.loss].get_params())
-        self._architecture = self._network_sizes() | {"constant": CONSTANTS[self.loss]}
+        self._architecture = self._network_sizes()
 
     def _build_model(self, n_features):
         n_components, likelihood = self._architecture["n_components"], self.likelihood_.build(n_features)
         networks = self._networks(n_features, n_components, n_components, likelihood.n_outputs)
         return AutoencoderModel(*networks, likelihood)
 
-    def _offset(self, model):
-        return model.log_jacobian + self._architecture["constant"] * model.likelihood.n_features
+    def _units(self, model):
+        variance = model.likelihood.noise_variance()
+        if variance is None:
+            return super()._units(model)
+        factor = 2 * float(variance[0]) * float(model.scale[0]) ** 2
+        return factor, float(0.5 * torch.log(2 * math.pi * variance).sum())
+
+    def _progress_unit(self, model):
+        return float(model.scale[0]) ** 2
 
     def _loss(self, model, batches, generator):
         return self._terms_loss(model, batches, Reconstruction(), no_noise)
 
     def _validation_values(self, model, x, generator, *, shared=False):
-        return model.terms(x).log_likelihood[0] + self._offset(model)
+        factor, offset = self._units(model)
+        # A loss is not negative; the offset is rounded.
+        return (model.terms(x).log_likelihood[0] + offset).clamp(max=0) * factor
 
     def _describe(self, model, X, weight):
         """Nothing beyond the common attributes."""
