@@ -26,13 +26,14 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
     score_kind = "bound"
 
     def _describe(self, model, X, weight):
+        closed_kl = model.has_closed_kl()
+
         def moments(model, x):
             mean, scale = model.posterior.mean_and_scale(model.encode(x))
-            kl = model.prior.normal_kl(mean, torch.log(scale))
-            return mean, torch.zeros_like(mean) if kl is None else kl
+            return (mean, model.prior.normal_kl(mean, torch.log(scale))) if closed_kl else (mean,)
 
-        mean, kl = self._map_rows(X, moments, model.width)
-        self.kl_per_component_ = np.average(kl.astype(np.float64), axis=0, weights=weight)
+        mean, *kl = self._map_rows(X, moments, model.width)
+        self.kl_per_component_ = np.average(kl[0].astype(np.float64), axis=0, weights=weight) if kl else None
         spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
         self.n_active_units_ = int((spread**2 > ACTIVE_VARIANCE).sum())
         variance = model.likelihood.noise_variance()

@@ -104,8 +104,8 @@ class VariationalAutoencoder(LatentVariableEstimator):
     ----------
     weights_ : dict of str to ndarray
         Parameters and standardisation of the model.
-    kl_per_component_ : ndarray of shape (n_components,)
-        Mean KL of each latent variable over the training rows, in nats.
+    kl_per_component_ : ndarray of shape (n_components,) or None
+        Mean KL of each latent variable over the training rows, in nats, where prior and posterior have a closed form.
     n_active_units_ : int
         Latent variables whose posterior mean varies over the training rows by more than 0.01.
     noise_variance_ : ndarray of shape (n_features,) or None

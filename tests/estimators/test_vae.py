@@ -1,6 +1,7 @@
 """What a VariationalAutoencoder computes: bounds, units, oracles, sampling."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skgen.distributions.normal import standard_normal_log_prob
 from skgen.likelihoods import Bernoulli, Gaussian
+from skgen.priors import Prior, PriorSpec
 from tests.estimators.configurations import configured, rows, vae
 from tests.oracles import log_likelihood_by_quadrature
 
@@ -210,6 +213,28 @@ def test_encode_gives_the_posterior_and_transform_its_mean():
     np.testing.assert_allclose(estimator.elbo(rows())["kl"], kl.sum(axis=1), rtol=1e-9)
     np.testing.assert_allclose(estimator.kl_per_component_, kl.mean(axis=0), rtol=1e-9)
     assert estimator.n_active_units_ == (mean.var(axis=0) > 0.01).sum()
+
+
+class OpaquePrior(Prior):
+    """A standard normal that does not know its KL."""
+
+    def log_prob(self, z):
+        return standard_normal_log_prob(z)
+
+    def sample(self, n_draws, *, generator, like):
+        return like.new_empty(n_draws, self.n_components).normal_(generator=generator)
+
+
+@dataclass
+class Opaque(PriorSpec):
+    def build(self, n_components):
+        return OpaquePrior(n_components)
+
+
+def test_without_a_closed_form_there_is_no_kl_of_a_component():
+    estimator = vae(prior=Opaque()).fit(rows())
+    assert estimator.kl_per_component_ is None
+    assert estimator.n_active_units_ > 0
 
 
 @pytest.mark.parametrize("parameters", [{"beta": 4.0}, {"kl_warmup": 50}, {"free_bits": 2.0}])
