@@ -15,7 +15,15 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from, tile_size
-from skgen.estimators._data import clip_to_support, column_names, hold_out, training_batches, validator, weighted_rows
+from skgen.estimators._data import (
+    check_moments,
+    clip_to_support,
+    column_names,
+    hold_out,
+    training_batches,
+    validator,
+    weighted_rows,
+)
 from skgen.estimators._fitted import FittedNetworks, Runtime
 from skgen.estimators._loss import TermsLoss
 from skgen.estimators._sklearn import _fit_context
@@ -25,7 +33,19 @@ from skgen.training.optimizers import SOLVERS
 
 logger = logging.getLogger("skgen")
 
+CONTINUED = {
+    "n_components": "n_components",
+    "encoder_sizes": "hidden_layer_sizes",
+    "decoder_sizes": "decoder_hidden_layer_sizes",
+    "activation": "activation",
+    "prior_": "prior",
+    "likelihood_": "likelihood",
+    "posterior_": "posterior",
+}
+"""What a fit that continues another must have in common with it, and the parameters that say so."""
 STANDARDIZATION = ("shift", "scale", "input_scale", "input_ratio")
+SMALLEST_SCALE = 1e-30
+"""Rows with scales below, or above its inverse, are trained in float64, where the device has it."""
 
 
 @contextmanager
@@ -42,6 +62,18 @@ def _messages(verbose):
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def _all_or_nothing(estimator):
+    """Leave an estimator as it was where training it fails: half of its attributes would belong to another model."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
@@ -121,13 +153,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         self : object
             The fitted estimator.
         """
-        X = self._check_rows(X, self._likelihood_spec(), reset=True)
-        X_val = None if X_val is None else self._check_validation_rows(X_val)
-        rows, weight = weighted_rows(X, sample_weight)
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        hooks = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": sample_weight, "X_val": X_val}}
-        with _messages(self.verbose):
+        with _all_or_nothing(self), _messages(self.verbose):
             fresh = not (self.warm_start and hasattr(self, "weights_"))
+            X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
+            X_val = None if X_val is None else self._check_validation_rows(X_val)
+            hooks = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": sample_weight, "X_val": X_val}}
+            rows, weight = weighted_rows(X, sample_weight)
             run, model = self._start(rows, weight, X_val, fresh=fresh)
             self._runtime = Runtime(run)
             context.call_on_fit_task_begin(**hooks)
@@ -140,13 +172,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
                     ConvergenceWarning,
                     stacklevel=3,
                 )
-        run.keep_best()
-        self._store(run, model)
-        self._describe(self._module(rows.dtype), rows, weight)
-        for doubt in self._doubts(run):
-            warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
-        if not self.warm_start:
-            del self.training_state_
+            run.keep_best()
+            self._store(run, model)
+            self._describe(self._module(rows.dtype), rows, weight)
+            for doubt in self._doubts(run):
+                warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
+            if not self.warm_start:
+                del self.training_state_
         context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
         return self
 
@@ -171,14 +203,15 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         self : object
             The updated estimator.
         """
-        fresh = not hasattr(self, "weights_")
-        X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
-        X, weight = weighted_rows(X, sample_weight)
-        run, model = self._start(X, weight, None, fresh=fresh, partial=True)
-        for _ in run.records():
-            pass
-        self._store(run, model)
-        self._describe(self._module(X.dtype), X, weight)
+        with _all_or_nothing(self):
+            fresh = not hasattr(self, "weights_")
+            X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
+            X, weight = weighted_rows(X, sample_weight)
+            run, model = self._start(X, weight, None, fresh=fresh, partial=True)
+            for _ in run.records():
+                pass
+            self._store(run, model)
+            self._describe(self._module(X.dtype), X, weight)
         return self
 
     def _check_validation_rows(self, X_val):
@@ -226,7 +259,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         """The model in float64, standardised for the rows (with ``partial``, for all seen so far)."""
         old = None if fresh else RunningMoments(**self._running_moments)
         moments = (old if partial and old else RunningMoments.empty(X.shape[1])).updated(X, weight)
-        if fresh:
+        check_moments(self, moments)
+        if not fresh:
+            self._check_continues()
+        else:
             self._decide()
             self._dtype = X.dtype.name
             self._score_seed = seed_from(random_state)
@@ -242,6 +278,22 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         self._running_moments = vars(moments).copy()
         self.n_samples_seen_ = moments.n_rows
         return model
+
+    def _check_continues(self):
+        """Refuse parameters that mean another model than the fitted one; only dropout may change."""
+        before = vars(self).copy()
+        self._decide()
+        old, new = ({**vars_, **vars_["_architecture"]} for vars_ in (before, vars(self)))
+        changed = [
+            f"{parameter} from {old[name]!r} to {new[name]!r}"
+            for name, parameter in CONTINUED.items()
+            if name in new and old[name] != new[name]
+        ]
+        if changed:
+            raise ValueError(
+                f"warm_start=True and partial_fit continue the fitted model, which cannot change "
+                f"{' and '.join(changed)}. Set it back, or call fit with warm_start=False to start afresh."
+            )
 
     def _validator(self, X_val, weight, model, shared, seed):
         """A function that computes the monitored value, or None without validation rows."""
@@ -266,9 +318,18 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
     def _training_dtype(self, X, batch_size, device):
         wide = self.precision == "float64" or SOLVERS[self.solver].line_search
         if wide and device.type == "mps":
-            raise ValueError("device='mps' has no float64: precision='float64' and solver='lbfgs' need another device.")
+            raise ValueError(
+                f"device='mps' has no float64, which precision={self.precision!r} with solver={self.solver!r} needs: "
+                "choose another device."
+            )
+        wide |= device.type != "mps" and not self._fits_single_precision()
         one_batch = len(X) <= batch_size and device.type != "mps"
         return torch.float64 if wide or (one_batch and X.dtype == np.float64) else DTYPES[self.precision]
+
+    def _fits_single_precision(self):
+        """Whether float32 holds the standardisation with room to spare."""
+        scales = np.concatenate([self._standardization[name] for name in STANDARDIZATION[1:]])
+        return bool(((scales > SMALLEST_SCALE) & (scales < 1 / SMALLEST_SCALE)).all())
 
     def _initial_model(self, moments, old, seed):
         """The model in float64, standardised for the moments: new, or the fitted one compensated for the change."""

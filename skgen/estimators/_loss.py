@@ -118,7 +118,7 @@ def training_noise(n_draws, n_components, like, generator, *, line_search, share
     if line_search:
         needed = 2 * n_components
         if not any_draws and (n_draws < needed or n_draws % 2):
-            raise ValueError(f"solver='lbfgs' with objective='iwae' needs an even n_draws >= {needed}, got {n_draws}.")
+            raise ValueError(f"A line search on this objective needs an even n_draws >= {needed}, got {n_draws}.")
         n_draws = max(n_draws + n_draws % 2, needed)
         block = antithetic_normal(n_draws, n_components, torch.Generator().manual_seed(generator.initial_seed()))
         block = block.to(like).unsqueeze(1)
