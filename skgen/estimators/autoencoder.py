@@ -1,6 +1,7 @@
 """Deterministic autoencoder."""
 
 import math
+from copy import deepcopy
 from numbers import Integral
 
 import torch
@@ -188,15 +189,15 @@ class Autoencoder(NetworkEstimator):
     @property
     def score_measure(self):
         """What the loss belongs to: "density" for real columns, "mass" for binary ones."""
-        return LOSSES[self.loss].build(1).measure
+        return self._likelihood_spec().build(1).measure
 
     # -- assembly ---------------------------------------------------------------------------------------------
 
     def _likelihood_spec(self):
-        return LOSSES[self.loss]
+        return deepcopy(LOSSES[self.loss])
 
     def _decide(self):
-        self.likelihood_ = type(LOSSES[self.loss])(**LOSSES[self.loss].get_params())
+        self.likelihood_ = self._likelihood_spec()
         self._architecture = self._network_sizes()
 
     def _build_model(self, n_features):
