@@ -20,7 +20,7 @@ ACTIVE_VARIANCE = 0.01
 class LatentVariableEstimator(DensityMixin, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameters ``n_score_draws`` and ``random_state`` and the attribute ``_score_seed``.
+    A subclass has the parameter ``n_score_draws``.
     """
 
     score_kind = "bound"

@@ -53,7 +53,8 @@ class Network(nn.Module, ABC):
     def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
         """Bind the parameters; ``trace(x, generator)`` returns the output and its pullback.
 
-        ``input_gradient=False`` lets the pullback skip the gradient of x; ``low_precision`` allows bfloat16 products.
+        Both may be good until the next trace only. ``input_gradient=False`` lets the pullback skip the gradient of x;
+        ``low_precision`` allows bfloat16 products.
         """
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
