@@ -9,14 +9,14 @@ from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import LOG_2PI
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 
-LARGEST_LOG_SCALE = 20.0
+LARGEST_LOG_VARIANCE = 40.0
 
 
 class DiagonalPosterior(Posterior):
     r"""Independent normals, :math:`q(z \mid x) = \prod_i N(z_i; m_i(x), s_i(x)^2)` (Kingma and Welling 2014).
 
-    The network gives :math:`(m, \log s)`, with :math:`\log s` cut off at +-20 so that rows far from all others overflow
-    nothing; derivatives pass the cut.
+    The network gives :math:`(m, \log s^2)`; the log-variance is cut off at +-40 so that rows far from all others
+    overflow nothing, and derivatives pass the cut.
     """
 
     def __init__(self, n_components: int) -> None:
@@ -26,9 +26,9 @@ class DiagonalPosterior(Posterior):
         return -0.5 * (noise.square().sum(-1) + self.n_components * LOG_2PI) - log_scale.sum(-1)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = parameters.chunk(2, -1)
-        cut = log_scale.detach().clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
-        return mean, log_scale + (cut - log_scale.detach())
+        mean, log_variance = parameters.chunk(2, -1)
+        cut = log_variance.detach().clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
+        return mean, 0.5 * (log_variance + (cut - log_variance.detach()))
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         mean, log_scale = self._split(parameters)
@@ -40,9 +40,11 @@ class DiagonalPosterior(Posterior):
         return mean, torch.exp(log_scale)
 
     def tracer(self) -> Tracer:
+        half = torch.tensor(0.5)
+
         def trace(parameters: Tensor, noise: Tensor) -> tuple[Draw, Pullback]:
-            mean, log_scale = parameters.chunk(2, -1)
-            log_scale = log_scale.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
+            mean, log_variance = parameters.chunk(2, -1)
+            log_scale = log_variance.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE).mul_(half)
             scale = torch.exp(log_scale)
             deviation = scale * noise
 
@@ -56,7 +58,7 @@ class DiagonalPosterior(Posterior):
                     to_z, scale_gradient = to_z.sum(0), scale_gradient.sum(0)
                 if to_mean is not None and to_log_scale is not None:
                     to_z, scale_gradient = to_z + to_mean, scale_gradient + to_log_scale
-                return torch.cat([to_z, scale_gradient], -1)
+                return torch.cat([to_z, scale_gradient.mul_(half)], -1)
 
             return Draw(mean + deviation, lambda: self._log_prob(log_scale, noise), mean, log_scale, scale), pullback
 

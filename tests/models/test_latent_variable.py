@@ -42,7 +42,7 @@ def linear_gaussian_with_exact_posterior(generator, variance):
     to_mean = loading / noise[:, None] / precision
     weight, encoder_bias = model.encoder.head
     weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)], 1))
-    encoder_bias.copy_(torch.cat([-bias @ to_mean, -0.5 * precision.log()]))
+    encoder_bias.copy_(torch.cat([-bias @ to_mean, -precision.log()]))
     return model, loading, bias, noise
 
 

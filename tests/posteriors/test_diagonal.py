@@ -4,12 +4,12 @@ from skgen.posteriors.diagonal import Diagonal
 from tests.parts import normal
 
 
-def test_parameters_are_means_and_log_scales(generator):
+def test_parameters_are_means_and_log_variances(generator):
     posterior = Diagonal().build(3)
     parameters = normal(4, 6, generator=generator)
     noise = normal(2, 4, 3, generator=generator)
     draw = posterior.draw(parameters, noise)
-    normals = torch.distributions.Normal(parameters[:, :3], parameters[:, 3:].exp())
+    normals = torch.distributions.Normal(parameters[:, :3], (0.5 * parameters[:, 3:]).exp())
     torch.testing.assert_close(draw.log_prob, normals.log_prob(draw.z).sum(-1))
     torch.testing.assert_close((draw.z - normals.loc) / normals.scale, noise)
     mean, scale = posterior.mean_and_scale(parameters)
@@ -26,4 +26,4 @@ def test_rows_far_from_all_others_overflow_nothing(generator):
     draw = posterior.draw(parameters, torch.ones(1, 1, 2))
     assert torch.isfinite(draw.z).all()
     draw.log_scale.sum().backward()
-    torch.testing.assert_close(parameters.grad, torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    torch.testing.assert_close(parameters.grad, torch.tensor([[0.0, 0.0, 0.5, 0.5]]))
