@@ -99,6 +99,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
     def _describe(self, model, X, weight):
         """Set the fitted attributes that need the training rows and their weights (None: equal)."""
 
+    @property
+    def score_measure(self):
+        """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
+        return self._likelihood_spec().build(1).measure
+
     def _units(self, model):
         """Factor and offset that turn a standardised log-density l into the reported ``factor * (l + offset)``."""
         return 1.0, float(model.log_jacobian)

@@ -186,11 +186,6 @@ class Autoencoder(NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def score_measure(self):
-        """What the loss belongs to: "density" for real columns, "mass" for binary ones."""
-        return self._likelihood_spec().build(1).measure
-
     # -- assembly ---------------------------------------------------------------------------------------------
 
     def _likelihood_spec(self):

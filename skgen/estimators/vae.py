@@ -237,11 +237,6 @@ class VariationalAutoencoder(LatentVariableEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def score_measure(self):
-        """What scores are relative to: "density" or "mass"; nats compare only within one."""
-        return self._likelihood_spec().build(1).measure
-
     def _likelihood_spec(self):
         return resolve(self.likelihood, LIKELIHOODS, LikelihoodSpec, "likelihood")
 

@@ -76,7 +76,6 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
     """
 
     score_kind = "exact"
-    score_measure = "density"
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
