@@ -36,6 +36,8 @@ def sobol_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
     """
     engine = torch.quasirandom.SobolEngine(n_features, scramble=True, seed=seed)
     points: Tensor = engine.draw(n_draws, dtype=torch.float64)
+    # The engine gives its first point in torch's default dtype, which is the user's to choose.
+    points[0] = engine.shift.double() / 2**engine.MAXBIT
     normal: Tensor = torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
     return normal
 

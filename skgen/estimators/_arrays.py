@@ -76,7 +76,10 @@ class RunningMoments:
         """Moments with the rows of X added (Chan et al. 1983), gathered in tiles of float64."""
         result = self
         for tile in tiles(len(X), 2 * X.shape[1]):
-            result = result._merged(X[tile].astype(np.float64), None if sample_weight is None else sample_weight[tile])
+            with np.errstate(over="ignore", invalid="ignore"):  # the moments show it
+                result = result._merged(
+                    X[tile].astype(np.float64), None if sample_weight is None else sample_weight[tile]
+                )
         return result
 
     def _merged(self, x, weight):
@@ -97,8 +100,8 @@ class RunningMoments:
 
     @property
     def constant(self):
-        """Columns that have had one value only."""
-        return self.low == self.high
+        """Columns that have had one value only, or so close ones that their variance underflows."""
+        return (self.low == self.high) | (self.squares < np.finfo(np.float64).tiny * self.count)
 
     @property
     def scale(self):

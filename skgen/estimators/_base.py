@@ -286,9 +286,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
 
     def _check_continues(self):
         """Refuse parameters that mean another model than the fitted one; only dropout may change."""
-        before = vars(self).copy()
+        old = vars(self) | self._architecture
         self._decide()
-        old, new = ({**vars_, **vars_["_architecture"]} for vars_ in (before, vars(self)))
+        new = vars(self) | self._architecture
         changed = [
             f"{parameter} from {old[name]!r} to {new[name]!r}"
             for name, parameter in CONTINUED.items()
@@ -296,8 +296,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         ]
         if changed:
             raise ValueError(
-                f"warm_start=True and partial_fit continue the fitted model, which cannot change "
-                f"{' and '.join(changed)}. Set it back, or call fit with warm_start=False to start afresh."
+                f"A fitted model cannot be continued with another architecture: {', '.join(changed)}. Set it back, or "
+                "call fit with warm_start=False to start afresh."
             )
 
     def _validator(self, X_val, weight, model, shared, seed):

@@ -21,6 +21,16 @@ def column_names(estimator, mask):
     return ", ".join(str(names[i]) for i in index[:10]) + (f" and {len(index) - 10} more" if len(index) > 10 else "")
 
 
+def check_moments(estimator, moments):
+    """Refuse columns that float64 holds, but not their variance."""
+    bad = ~(np.isfinite(moments.mean) & np.isfinite(moments.scale))
+    if bad.any():
+        raise ValueError(
+            f"The variance of column(s) {column_names(estimator, bad)} of X is beyond float64. Divide them by a "
+            "constant."
+        )
+
+
 def clip_to_support(estimator, X, support, likelihood):
     """X with values outside a likelihood's support clipped, and a warning that names their columns."""
     if support is None or (X.min() >= support[0] and X.max() <= support[1]):
@@ -40,6 +50,7 @@ def weighted_rows(X, sample_weight):
     if sample_weight is None:
         return X, None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = weight / weight.max()
     kept = weight > 0
     X, weight = (X, weight) if kept.all() else (X[kept], weight[kept])
     return X, None if (weight == weight[0]).all() else weight / weight.mean()

@@ -26,8 +26,8 @@ class Runtime:
 
 def layer_sizes(value, parameter):
     """Hidden layer sizes as a tuple of positive integers."""
-    sizes = (value,) if isinstance(value, Integral) else tuple(value)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    sizes = tuple(np.atleast_1d(np.array(value, dtype=object)))
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes):
         raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
     return tuple(int(size) for size in sizes)
 
@@ -84,6 +84,8 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         values = self.score_samples(X).astype(np.float64)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+            sample_weight = sample_weight / sample_weight.max()
+            values, sample_weight = values[sample_weight > 0], sample_weight[sample_weight > 0]
         return float(np.average(values, weights=sample_weight))
 
     def inverse_transform(self, X):

@@ -131,7 +131,9 @@ class TrainingRun:
             record = self.loss.in_user_units(record)
             record |= {"kl_weight": self.loss.kl_weight, "learning_rate": float(self.step.learning_rate)}
             if self.validate is not None:
-                record[f"validation_{self.loss.objective.monitor}"] = self.validate()
+                record[name := f"validation_{self.loss.objective.monitor}"] = self.validate()
+                if not math.isfinite(record[name]):
+                    raise diverged(self.epoch, name)
             self._take(record)
             yield record
             if self.finished:

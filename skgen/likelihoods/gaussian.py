@@ -194,6 +194,6 @@ class Gaussian(LikelihoodSpec):
         """Return the module."""
         check_choice(self.variance, VARIANCES, "variance")
         if self.noise_variance is not None:
-            check_number(self.noise_variance, "noise_variance", above=0)
-        check_number(self.min_variance, "min_variance", above=0)
+            check_number(self.noise_variance, "noise_variance", above=0, below=math.inf)
+        check_number(self.min_variance, "min_variance", above=0, below=math.inf)
         return GaussianLikelihood(n_features, self.variance, self.noise_variance, float(self.min_variance))

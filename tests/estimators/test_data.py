@@ -185,8 +185,8 @@ def test_unknown_strings_name_the_parameter_and_what_is_allowed():
             vae(**{parameter: "nonsense"}).fit(rows())
     for spec, match in [
         (Gaussian(variance="nonsense"), r"variance must be one of .*'feature'.*, got 'nonsense'"),
-        (Gaussian(min_variance=-1.0), "min_variance must be a number > 0, got -1.0"),
-        (Gaussian(noise_variance=0), "noise_variance must be a number > 0, got 0"),
+        (Gaussian(min_variance=-1.0), "min_variance must be a number > 0 and < inf, got -1.0"),
+        (Gaussian(noise_variance=0), "noise_variance must be a number > 0 and < inf, got 0"),
     ]:
         with pytest.raises(ValueError, match=match):
             vae(likelihood=spec).fit(rows())

@@ -1,10 +1,16 @@
 """What estimators do with extreme rows, unlucky settings, and fits that fail."""
 
+import pickle
+
 import numpy as np
 import pytest
+import torch
 
 from skgen import Autoencoder
-from tests.estimators.configurations import autoencoder, rows
+from skgen.callbacks import LossMonitor
+from skgen.estimators._arrays import RunningMoments
+from skgen.likelihoods import Gaussian
+from tests.estimators.configurations import autoencoder, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -36,3 +42,211 @@ def test_the_error_of_an_autoencoder_is_not_lost_in_rounding(dtype):
     estimator = autoencoder().fit(X)
     error = ((X.astype(float) - estimator.inverse_transform(estimator.transform(X))) ** 2).sum(axis=1)
     np.testing.assert_allclose(estimator.score_samples(X), -error, rtol=1e-5 if dtype == np.float32 else 1e-9)
+
+
+# -- extreme rows -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variance", ["fixed", "shared", "feature", "network"])
+@pytest.mark.parametrize("exponent", [-480, 480])
+def test_scores_follow_a_unit_that_single_precision_cannot_hold(variance, exponent):
+    """score(cX) = score(X) - d log c, also where batches are trained in float32 and c is beyond it."""
+    X, unit = rows(), 2.0**exponent
+    one, other = (
+        vae(likelihood=Gaussian(variance), batch_size=16, precision=precision).fit(c * X, X_val=c * X)
+        for c, precision in ((1.0, "float64"), (unit, "float32"))
+    )
+    shift = X.shape[1] * np.log(unit)
+    np.testing.assert_allclose(other.score_samples(unit * X), one.score_samples(X) - shift, rtol=1e-9)
+    for name in ("elbo", "validation_elbo"):
+        np.testing.assert_allclose(other.history_[name], np.array(one.history_[name]) - shift, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [vae, autoencoder])
+@pytest.mark.parametrize("unit", [1e154, 1e300])
+def test_a_variance_beyond_float64_names_its_columns(make, unit):
+    X = rows()
+    X[:, 3] *= unit
+    with pytest.raises(ValueError, match=r"variance of column\(s\) 3 of X is beyond float64"):
+        make().fit(X)
+
+
+def test_a_constant_column_whose_mean_overflows_is_named():
+    X = rows()
+    X[:, 1] = 1.7e308
+    with pytest.raises(ValueError, match=r"column\(s\) 1 of X"):
+        vae().fit(X)
+
+
+@pytest.mark.parametrize("make", [vae, autoencoder])
+def test_a_variance_that_underflows_is_that_of_a_constant(make):
+    X = rows()
+    X[:, 2] *= 1e-170
+    with pytest.warns(UserWarning, match=r"Constant column\(s\) 2 "):
+        estimator = make().fit(X)
+    assert np.isfinite(estimator.score_samples(X)).all()
+
+
+def test_moments_of_no_rows_are_of_no_constant():
+    assert not RunningMoments.empty(3).constant.any()
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian("shared"), Gaussian("network"), "gaussian"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outliers_score_low_and_finite(likelihood, dtype):
+    X = rows(200).astype(dtype)
+    estimator = vae(likelihood=likelihood, max_iter=50, learning_rate=0.01).fit(X)
+    direction = np.ones(X.shape[1], dtype=dtype)
+    for sigmas in (1e2, 1e4, 1e6, 1e9, 1e15):
+        outliers = np.array([direction * dtype(sigmas), -direction * dtype(sigmas)])
+        scores = estimator.score_samples(outliers)
+        assert np.isfinite(scores).all()
+        assert scores.max() < estimator.score_samples(X).min() - 10
+        assert np.isfinite(estimator.transform(outliers)).all()
+
+
+# -- weights ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e306])
+def test_only_ratios_of_weights_count(unit):
+    X, weight = rows(), np.arange(40.0)
+    one, other = (vae().fit(X, sample_weight=c * weight) for c in (1.0, unit))
+    np.testing.assert_allclose(one.transform(X), other.transform(X), rtol=1e-6, atol=1e-9)
+    assert one.score(X, sample_weight=unit * weight) == pytest.approx(one.score(X, sample_weight=weight), rel=1e-12)
+
+
+# -- parameters ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [True, (True,), (8.0,), ("8",), ((8,),), (8, (4,)), {8}, np.array(8.0), (0,), (-3,)])
+@pytest.mark.parametrize("name", ["hidden_layer_sizes", "decoder_hidden_layer_sizes"])
+def test_layer_sizes_are_positive_integers(name, value):
+    with pytest.raises(ValueError, match=f"{name}.* positive integers, got"):
+        vae(**{name: value}).fit(rows())
+
+
+@pytest.mark.parametrize("value", [8, [8], (8,), np.array([8]), np.array(8), np.int64(8)])
+def test_layer_sizes_may_come_as_any_sequence_or_number(value):
+    X = rows()
+    np.testing.assert_array_equal(vae(hidden_layer_sizes=value).fit(X).transform(X), vae().fit(X).transform(X))
+
+
+@pytest.mark.parametrize("field", ["noise_variance", "min_variance"])
+def test_an_infinite_variance_is_named(field):
+    with pytest.raises(ValueError, match=f"{field} must be a number > 0 and < inf, got inf"):
+        vae(likelihood=Gaussian(**{field: np.inf})).fit(rows())
+
+
+CHANGES = {
+    "n_components": 4,
+    "hidden_layer_sizes": (3,),
+    "decoder_hidden_layer_sizes": (3,),
+    "activation": "tanh",
+    "likelihood": "bernoulli",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_fit_that_continues_refuses_another_architecture(name, method):
+    X = rows()
+    estimator = vae(warm_start=True).fit(X)
+    before = estimator.score_samples(X)
+    estimator.set_params(**{name: CHANGES[name]})
+    with pytest.raises(ValueError, match=rf"another architecture: {name} from .* warm_start=False"):
+        getattr(estimator, method)(X)
+    np.testing.assert_array_equal(estimator.score_samples(X), before)
+    estimator.set_params(warm_start=False).fit(X)
+    assert estimator.transform(X).shape == (len(X), estimator.n_components)
+
+
+def test_a_fit_that_continues_takes_a_new_dropout_and_solver():
+    X = rows()
+    estimator = vae(warm_start=True).fit(X).set_params(dropout=0.5, solver="sgd").fit(X)
+    assert estimator.n_iter_ == 10
+
+
+def test_a_warm_start_refuses_another_number_of_columns():
+    with pytest.raises(ValueError, match="X has 3 features, but VariationalAutoencoder is expecting 5 features"):
+        vae(warm_start=True).fit(rows()).fit(rows(n_features=3))
+
+
+# -- fits that fail -----------------------------------------------------------------------------------------------
+
+
+def failing(estimator):
+    return estimator.set_params(solver="sgd", learning_rate=1e300)
+
+
+@pytest.mark.parametrize("make", [vae, autoencoder])
+def test_a_refit_that_fails_leaves_the_model_before(make):
+    X = rows()
+    estimator = make().fit(X)
+    before = estimator.score_samples(X)
+    failing(estimator).set_params(n_components=3, hidden_layer_sizes=(4, 4))
+    with pytest.raises(FloatingPointError):
+        estimator.fit(rows(n_features=3))
+    for model in (estimator, pickle.loads(pickle.dumps(estimator))):
+        np.testing.assert_array_equal(model.score_samples(X), before)
+        assert model.n_features_in_ == X.shape[1]
+
+
+def test_a_chunk_that_fails_leaves_no_trace():
+    X = rows()
+    one, other = vae().partial_fit(X), vae().partial_fit(X)
+    with pytest.raises(FloatingPointError):
+        failing(one).partial_fit(1e3 * X)
+    one.set_params(solver="adam", learning_rate=other.learning_rate)
+    np.testing.assert_array_equal(one.partial_fit(X).transform(X), other.partial_fit(X).transform(X))
+    assert one.n_samples_seen_ == other.n_samples_seen_
+
+
+def test_a_first_fit_that_fails_leaves_nothing_and_its_callbacks_forget_it():
+    monitor = LossMonitor()
+    estimator = failing(vae()).set_callbacks(monitor)
+    before = set(vars(estimator))
+    with pytest.raises(FloatingPointError):
+        estimator.fit(rows())
+    assert set(vars(estimator)) == before
+    assert monitor._fits == {}
+
+
+def test_ctrl_c_before_the_first_epoch_leaves_the_model_before(monkeypatch):
+    X = rows()
+    estimator = vae().fit(X)
+    before = estimator.score_samples(X)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimator, "_loss", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.set_params(n_components=1).fit(X)
+    np.testing.assert_array_equal(estimator.score_samples(X), before)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_validation_rows_beyond_any_score_are_named(early_stopping):
+    with pytest.raises(FloatingPointError, match="epoch 1: validation_elbo is not finite"):
+        vae(early_stopping=early_stopping).fit(rows(), X_val=1e200 * rows())
+
+
+# -- settings of torch --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[torch.float64, torch.float16, torch.bfloat16], ids=str)
+def default_dtype(request):
+    before = torch.get_default_dtype()
+    yield request.param
+    torch.set_default_dtype(before)
+
+
+def test_the_default_dtype_changes_nothing(default_dtype):
+    X = rows()
+    expected = vae().fit(X)
+    torch.set_default_dtype(default_dtype)
+    estimator = vae().fit(X)
+    np.testing.assert_array_equal(estimator.transform(X), expected.transform(X))
+    np.testing.assert_array_equal(estimator.score_samples(X), expected.score_samples(X))
+    np.testing.assert_array_equal(estimator.sample(3, 0), expected.sample(3, 0))
