@@ -29,7 +29,7 @@ def resolve_device(device):
     present = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     present += ["mps"] if torch.backends.mps.is_available() else []
     if device == "auto":
-        return torch.device(present[-1] if present[-1] == "mps" else present[min(1, len(present) - 1)])
+        return torch.device(present[1] if len(present) > 1 else "cpu")
     name = "cuda:0" if device == "cuda" else device
     if name not in present:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Rows in shuffled batches, gathered in blocks on the device that computes."""
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,6 @@ class Batches:
         permutation = torch.randperm(self.n_rows, generator=order).to(self.rows.device)
         for index in permutation.split(self.block):
             x, weight = self._gather(index, generator)
-            weights = [None] * len(x) if weight is None else weight.split(self.batch_size)
+            weights = repeat(None) if weight is None else weight.split(self.batch_size)
             for part, part_weight in zip(x.split(self.batch_size), weights, strict=False):
                 yield Batch(part, part_weight)
