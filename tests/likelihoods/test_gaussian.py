@@ -132,9 +132,9 @@ def test_noise_variance_is_that_of_draws_and_none_where_it_depends_on_the_row(ge
 def test_fields_out_of_range_are_named():
     with pytest.raises(ValueError, match=r"variance must be one of .*'feature'.*, got 'none'"):
         Gaussian(variance="none").build(1)
-    with pytest.raises(ValueError, match="noise_variance must be a number > 0, got 0"):
+    with pytest.raises(ValueError, match="noise_variance must be a number > 0 and < inf, got 0"):
         Gaussian(noise_variance=0).build(1)
-    with pytest.raises(ValueError, match="min_variance must be a number > 0, got -1"):
+    with pytest.raises(ValueError, match="min_variance must be a number > 0 and < inf, got -1"):
         Gaussian(min_variance=-1).build(1)
 
 
