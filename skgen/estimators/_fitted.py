@@ -73,12 +73,16 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
         model = self._module(X.dtype)
         rows = as_tensor(X)
-        parts = []
+        columns = []
         with torch.inference_mode():
             for tile in tiles(len(X), numbers_per_row, X.itemsize):
                 x = model.standardize(rows[tile].to(model.scale.device))
-                parts.append([as_array(value) for value in function(model, x)])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+                values = [value.cpu().numpy() for value in function(model, x)]
+                # Filled in place: small arrays kept from each tile would pin the heap that its large ones leave.
+                columns = columns or [np.empty((len(X), *value.shape[1:]), value.dtype) for value in values]
+                for column, value in zip(columns, values, strict=True):
+                    column[tile] = value
+        return columns
 
     def _mean_score(self, X, sample_weight):
         values = self.score_samples(X).astype(np.float64)
