@@ -39,6 +39,7 @@ numpydoc_show_class_members = False
 
 # Progress bars of gallery scripts are captured: without a terminal they are drawn once, when they are complete.
 os.environ["TTY_INTERACTIVE"] = "0"
+os.environ["COLUMNS"] = "100"
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

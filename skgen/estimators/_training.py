@@ -15,6 +15,9 @@ from skgen.training.schedules import LEARNING_RATE_SCHEDULES, warm_up
 from skgen.training.steps import GradientStep
 from skgen.training.stopping import Plateau
 
+SMOOTHED = 10
+"""Epochs whose mean measures progress where the reported values are a sample."""
+
 
 @dataclass
 class Watch:
@@ -142,12 +145,22 @@ class TrainingRun:
     def _take(self, record):
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
-        improved = self.plateau.update(record[self.monitored], self.epoch, counting=not self.warming_up)
+        improved = self.plateau.update(self._progress(), self.epoch, counting=not self.warming_up)
         for watch in self.watches.values():
             self._follow_watch(watch)
         self.epoch += 1
         if improved and self.settings.early_stopping:
             self.best = self.parameters.value.clone()
+
+    def _progress(self):
+        """The monitored value: of this epoch where it is the same rows and noise every time, else a recent mean.
+
+        Reported batches are a sample, and the highest of many noisy values would end training too soon.
+        """
+        values = self.history[self.monitored]
+        exact = self.monitored.startswith("validation_") or self.optimizer.line_search
+        recent = values[-1:] if exact else values[self.start :][-SMOOTHED:]
+        return sum(recent) / len(recent)
 
     def _follow_watch(self, watch):
         monitor = watch.monitor

@@ -65,7 +65,8 @@ class Autoencoder(NetworkEstimator):
         Smallest fall of the loss per row that counts as progress; of the squared error, as a share of the mean
         variance of a column.
     n_iter_no_change : int or inf, default=20
-        Epochs without progress after which training stops.
+        Epochs without progress after which training stops. Without validation rows, progress is that of the mean
+        over the last 10 epochs.
     early_stopping : bool, default=False
         Measure progress on validation rows and keep the weights of the best epoch.
     validation_fraction : float, default=0.1

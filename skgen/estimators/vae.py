@@ -82,7 +82,8 @@ class VariationalAutoencoder(LatentVariableEstimator):
     tol : float, default=1e-4
         Smallest rise, in nats per row, that counts as progress.
     n_iter_no_change : int or inf, default=20
-        Epochs without progress after which training stops; epochs of the KL's warm-up do not count.
+        Epochs without progress after which training stops; epochs of the KL's warm-up do not count. Without
+        validation rows, progress is that of the mean over the last 10 epochs.
     early_stopping : bool, default=False
         Measure progress on validation rows and keep the weights of the best epoch.
     validation_fraction : float, default=0.1

@@ -297,3 +297,14 @@ def test_divergence_in_the_last_update_of_a_fit_is_an_error():
     )
     with pytest.raises(FloatingPointError, match="epoch 1: a weight is not finite"):
         model.fit(X)
+
+
+def test_progress_on_sampled_values_is_that_of_a_recent_mean():
+    """Where the values are a sample of batches or noise, one lucky epoch must not end training."""
+    X = rows(60)
+    seen = []
+    model = vae(max_iter=30).set_callbacks(Calls(lambda run: seen.append(run.plateau.best)))
+    model.fit(X)
+    elbo = np.array(model.history_["elbo"])
+    means = [elbo[max(0, i - 9) : i + 1].mean() for i in range(len(elbo))]
+    np.testing.assert_allclose(seen, np.maximum.accumulate(means), rtol=1e-12)
