@@ -76,7 +76,8 @@ class Autoencoder(NetworkEstimator):
     device : str, default="cpu"
         "cpu", "cuda", "cuda:1", "mps" or "auto" (the best that is present).
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Arithmetic of training; "bfloat16" is used in matrix products alone. Inference is in the dtype of X.
+        Arithmetic of training; "bfloat16" is used in matrix products alone, and is slow on processors that emulate
+        it. Inference is in the dtype of X.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights and batches.
     verbose : int or bool, default=0
