@@ -155,10 +155,7 @@ class MLP(Network):
         One workspace per number of rows is kept and overwritten: outputs and pullback are good until the next trace.
         """
         sizes = [len(layer.bias) for layer in self._dense()]
-        *hidden_layers, last_layer = self._dense()
-        views = [tuple(view[:, : len(layer.bias)] for view in layer.joint()) for layer in hidden_layers]
-        views.append(last_layer.joint())
-        weights, gradients = ([view[i] for view in views] for i in range(2))
+        weights, gradients = self._joint_views()
         slopes = [weight[:-1].t() for weight in weights]
         padded = sizes[-1] != weights[-1].shape[1]
         workspaces = Workspaces(sizes, weights)
@@ -196,6 +193,13 @@ class MLP(Network):
             return space.output if x.dim() == 2 else space.output.view(*x.shape[:-1], -1), pullback
 
         return trace
+
+    def _joint_views(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights with biases, and their gradients, layer by layer; the last with its padding."""
+        *hidden, last = self._dense()
+        pairs = [[view[:, : len(layer.bias)] for view in layer.joint()] for layer in hidden]
+        pairs.append(list(last.joint()))
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
     def _trace_hidden(
         self, inputs: Tensor, weight: Tensor, out: Tensor, product: Product, generator: Generator | None
