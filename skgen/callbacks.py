@@ -26,6 +26,10 @@ from skgen._version import __version__
 __all__ = ["Checkpoint", "EarlyStopping", "LossMonitor", "TimeBudget"]
 
 
+STEPS = ("epoch", "iteration")
+"""Names of the tasks that a fit consists of: epochs of gradient steps, or iterations of EM."""
+
+
 class _Callback:
     """What callbacks share: hooks that do nothing, and a place for what belongs to a fit in progress."""
 
@@ -49,21 +53,22 @@ class _Callback:
         run = getattr(getattr(estimator, "_runtime", None), "run", None)
         if run is None:
             raise TypeError(
-                f"{type(self).__name__} works on an estimator of skgen that trains by epochs, got "
+                f"{type(self).__name__} works on an estimator of skgen that learns by epochs or iterations, got "
                 f"{type(estimator).__name__}. Set it on the estimator itself, not on what contains it."
             )
         return run
 
     def _of(self, context):
-        """What was kept for the fit that an epoch belongs to."""
+        """What was kept for the fit that a step belongs to."""
         return self._fits[id(context.parent)]
 
     def __getstate__(self):
         return self.__dict__ | {"_fits": {}}
 
 
-def _is_epoch(context):
-    return context.task_name == "epoch"
+def _is_step(context):
+    """Whether a task is one step of a fit, not the fit itself."""
+    return context.task_name in STEPS
 
 
 class LossMonitor(_Callback):
@@ -105,7 +110,7 @@ class LossMonitor(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Open the log of a fit."""
-        if _is_epoch(context):
+        if _is_step(context):
             return
         self._run(estimator)
         tasks = [context]
@@ -120,7 +125,7 @@ class LossMonitor(_Callback):
         """Record what the history has gained."""
         run = estimator._runtime.run
         history = estimator.history_ if run is None else run.history
-        name = self._of(context) if _is_epoch(context) else self._fits[id(context)]
+        name = self._of(context) if _is_step(context) else self._fits[id(context)]
         log = self.logs_[name]
         seen = {entry: len(values) for entry, values in log["history"].items()}
         gained = {entry: values[seen.get(entry, 0) :] for entry, values in history.items()}
@@ -218,7 +223,7 @@ class EarlyStopping(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Tell the run what to watch: it stops itself, and its checkpoints know how far patience has gone."""
-        if not _is_epoch(context):
+        if not _is_step(context):
             self._run(estimator).watch(
                 self.settings,
                 monitor=self.monitor,
@@ -257,13 +262,13 @@ class TimeBudget(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Start the clock of a fit."""
-        if not _is_epoch(context):
+        if not _is_step(context):
             self._run(estimator)
             self._fits[id(context)] = time.monotonic()
 
     def on_fit_task_end(self, estimator, context):
         """Whether the time is over."""
-        if not _is_epoch(context) or time.monotonic() - self._of(context) < self.seconds:
+        if not _is_step(context) or time.monotonic() - self._of(context) < self.seconds:
             return False
         self._run(estimator).interrupted = True
         return True
@@ -331,7 +336,7 @@ class Checkpoint(_Callback):
 
     def on_fit_task_begin(self, estimator, context, *, X=None, metadata=None):
         """Continue a fit from its file, if there is one."""
-        if _is_epoch(context):
+        if _is_step(context):
             return
         run = self._run(estimator)
         os.makedirs(self.folder, exist_ok=True)
@@ -344,7 +349,7 @@ class Checkpoint(_Callback):
 
     def on_fit_task_end(self, estimator, context):
         """Save the state after an epoch, or remove the file of a fit that has ended."""
-        if _is_epoch(context):
+        if _is_step(context):
             run, path = self._of(context)
             if run.epoch % self.every == 0:
                 self._save(path, run.state())
@@ -368,6 +373,5 @@ def _identity(estimator, run, X, metadata):
     versions = [__version__, torch.__version__, np.__version__, sklearn.__version__]
     callbacks = [each.settings for each in getattr(estimator, "_skl_callbacks", ()) if isinstance(each, EarlyStopping)]
     arrays = {name: None if value is None else np.asarray(value) for name, value in metadata.items()}
-    device = str(run.parameters.value.device)
-    machine = [device, torch.get_num_threads(), torch.get_float32_matmul_precision()]
+    machine = [str(run.device), torch.get_num_threads(), torch.get_float32_matmul_precision()]
     return digest([type(estimator), params, X, arrays, run.state(), callbacks, versions, machine])

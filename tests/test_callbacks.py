@@ -120,7 +120,7 @@ def test_a_callback_follows_the_protocol_and_survives_pickling(make):
     ids=lambda c: type(c).__name__,
 )
 def test_a_callback_on_the_wrong_estimator_is_refused(callback):
-    with pytest.raises(TypeError, match="works on an estimator of skgen that trains by epochs, got Pipeline"):
+    with pytest.raises(TypeError, match="an estimator of skgen that learns by epochs or iterations, got Pipeline"):
         make_pipeline(StandardScaler(), vae()).set_callbacks(callback).fit(X)
 
 

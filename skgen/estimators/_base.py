@@ -1,16 +1,10 @@
 """What every estimator trained by gradients shares: from arrays to a training run, and back to arrays."""
 
 import functools
-import logging
-import sys
-import warnings
 from abc import abstractmethod
-from contextlib import contextmanager
 
 import numpy as np
 import torch
-from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -24,14 +18,13 @@ from skgen.estimators._data import (
     validator,
     weighted_rows,
 )
-from skgen.estimators._fitted import FittedNetworks, Runtime
+from skgen.estimators._fitted import FittedNetworks
 from skgen.estimators._loss import TermsLoss
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._training import TrainingRun
+from skgen.estimators._warnings import warn_user
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
-
-logger = logging.getLogger("skgen")
 
 CONTINUED = {
     "n_components": "n_components",
@@ -48,36 +41,10 @@ SMALLEST_SCALE = 1e-30
 """Rows with scales below, or above its inverse, are trained in float64, where the device has it."""
 
 
-@contextmanager
-def _messages(verbose):
-    """Show the package's messages on standard output for the time of a verbose fit."""
-    if not verbose or logger.handlers:
-        yield
-        return
-    handler, level = logging.StreamHandler(sys.stdout), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
-@contextmanager
-def _all_or_nothing(estimator):
-    """Leave an estimator as it was where training it fails: half of its attributes would belong to another model."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
+class NetworkEstimator(FittedNetworks):
     """Base of the estimators whose model is made of networks and trained by gradients."""
+
+    _task_name = "epoch"
 
     @abstractmethod
     def _likelihood_spec(self):
@@ -129,8 +96,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         """Draws per row in ``_validation_values``, for sizing tiles."""
         return 1
 
-    def _warm_up_epochs(self):
-        return 0.0
+    def _schedule(self, loss, *, warm_up):
+        """Set what changes in the loss from epoch to epoch; ``warm_up``: training starts from nothing."""
 
     # -- fitting --------------------------------------------------------------------------------------------------
 
@@ -158,34 +125,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         self : object
             The fitted estimator.
         """
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        with _all_or_nothing(self), _messages(self.verbose):
-            fresh = not (self.warm_start and hasattr(self, "weights_"))
-            X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
-            X_val = None if X_val is None else self._check_validation_rows(X_val)
-            hooks = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": sample_weight, "X_val": X_val}}
-            rows, weight = weighted_rows(X, sample_weight)
-            run, model = self._start(rows, weight, X_val, fresh=fresh)
-            self._runtime = Runtime(run)
-            context.call_on_fit_task_begin(**hooks)
-            try:
-                self._run(run, model, context, X, y)
-            except KeyboardInterrupt:
-                run.interrupted = True
-                warnings.warn(
-                    f"fit was interrupted in epoch {run.epoch + 1}; the model keeps the weights so far.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-            run.keep_best()
-            self._store(run, model)
-            self._describe(self._module(rows.dtype), rows, weight)
-            for doubt in self._doubts(run):
-                warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
-            if not self.warm_start:
-                del self.training_state_
-        context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
-        return self
+        return self._fit(X, y, {"sample_weight": sample_weight, "X_val": X_val})
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, sample_weight=None):
@@ -208,16 +148,14 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         self : object
             The updated estimator.
         """
-        with _all_or_nothing(self):
-            fresh = not hasattr(self, "weights_")
-            X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
-            X, weight = weighted_rows(X, sample_weight)
-            run, model = self._start(X, weight, None, fresh=fresh, partial=True)
-            for _ in run.records():
-                pass
-            self._store(run, model)
-            self._describe(self._module(X.dtype), X, weight)
-        return self
+        return self._partial_fit(X, {"sample_weight": sample_weight, "X_val": None})
+
+    def _prepare(self, X, metadata, *, fresh):
+        X = self._check_rows(X, self._likelihood_spec(), reset=fresh)
+        X_val = metadata["X_val"]
+        X_val = None if X_val is None else self._check_validation_rows(X_val)
+        rows, weight = weighted_rows(X, metadata["sample_weight"])
+        return X, metadata | {"X_val": X_val}, (rows, weight, X_val)
 
     def _check_validation_rows(self, X_val):
         rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val")
@@ -226,8 +164,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         validate_data(self, X_val, reset=False, skip_check_array=True)
         return clip_to_support(self, rows, self._likelihood_spec().build(1).support, self._likelihood_spec())
 
-    def _start(self, X, weight, X_val, *, fresh, partial=False):
-        """A run ready for its first epoch, and the model that it trains."""
+    def _start(self, data, *, fresh, partial=False):
+        X, weight, X_val = data
         random_state = check_random_state(self.random_state)
         device = resolve_device(self.device)
         batch_size = len(X) if SOLVERS[self.solver].line_search else self.batch_size
@@ -244,21 +182,23 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
         batches = training_batches(X, weight, batch_size, model, self._standardization)
+        loss = self._loss(model, batches, generator)
+        self._schedule(loss, warm_up=fresh and not partial)
         run = TrainingRun(
+            model,
             parameters,
-            self._loss(model, batches, generator),
+            loss,
             batches,
             order=order,
             generator=generator,
             validate=self._validator(X_val, weight_val, model, batches.full, seed_from(random_state)),
             settings=self,
             n_epochs=1 if partial else self.max_iter,
-            warm_up_epochs=self._warm_up_epochs() if fresh and not partial else 0.0,
         )
         run.plateau.tol *= self._progress_unit(model)
         if not fresh:
             run.follow(self)
-        return run, model
+        return run
 
     def _prepared_model(self, X, weight, random_state, *, fresh, partial):
         """The model in float64, standardised for the rows (with ``partial``, for all seen so far)."""
@@ -308,18 +248,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
         n_draws = self._n_validation_draws()
         return validator(X_val, weight, model, self._standardization, values, n_draws=n_draws, seed=seed, shared=shared)
 
-    def _run(self, run, model, context, X, y):
-        records = run.records()
-        while not run.finished:
-            task = context.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self, X=X, y=y)
-            record = next(records)
-            if self.verbose and run.epoch % self.verbose == 0:
-                terms = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
-                logger.info("%s epoch %d: %s", type(self).__name__, run.epoch, terms)
-            snapshot = {"reconstruction_attributes": lambda: self._snapshot(run, model)}
-            if task.call_on_fit_task_end(estimator=self, X=X, y=y, **snapshot):
-                return
-
     def _training_dtype(self, X, batch_size, device):
         wide = self.precision == "float64" or SOLVERS[self.solver].line_search
         if wide and device.type == "mps":
@@ -352,39 +280,22 @@ class NetworkEstimator(CallbackSupportMixin, FittedNetworks):
             model.decoder.reset(generator)
             model.initialize(mean, scale)
         if moments.constant.any() and moments.n_rows > 1:
-            warnings.warn(
+            warn_user(
                 f"Constant column(s) {column_names(self, moments.constant)} carry no information; they are "
-                "reproduced as that constant, with the smallest variance allowed.",
-                UserWarning,
-                stacklevel=6,
+                "reproduced as that constant, with the smallest variance allowed."
             )
         return model
 
     # -- fitted state ---------------------------------------------------------------------------------------------
 
-    def _snapshot(self, run, model):
-        """Attributes of an estimator as if training had ended now."""
-        return {
-            "weights_": {name: as_array(value) for name, value in model.state_dict().items()} | self._standardization,
-            "history_": {name: list(values) for name, values in run.history.items()},
-            "n_iter_": run.epoch,
-            "best_iter_": run.best_epoch,
-            "converged_": run.converged,
-            "training_state_": run.optimizer_state(),
-            "_runtime": Runtime(),
-        }
+    def _learnt(self, run):
+        weights = {name: as_array(value) for name, value in run.model.state_dict().items()}
+        return {"weights_": weights | self._standardization}
 
-    def _store(self, run, model):
-        for name, value in self._snapshot(run, model).items():
-            setattr(self, name, value)
+    def _describe_data(self, data):
+        X, weight, _ = data
+        self._describe(self._module(X.dtype), X, weight)
 
     def _doubts(self, run):
-        """What a user should be warned of after a fit."""
-        if run.epoch < run.warm_up_epochs:
-            yield (
-                f"Training stopped after {run.epoch} epochs, before the warm-up of the KL ended "
-                f"({run.warm_up_epochs:g} epochs): the model was never trained at its full weight. Raise max_iter or "
-                "lower kl_warmup."
-            )
         if self.early_stopping and not run.converged and run.best_epoch == run.epoch:
             yield f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter."

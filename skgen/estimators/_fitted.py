@@ -1,27 +1,20 @@
 """From fitted arrays to modules, and rows through them: what estimators made of networks do after training."""
 
-import warnings
 from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen.estimators._arrays import as_array, as_tensor, resolve_device, tiles
 from skgen.estimators._data import clip_to_support
-from skgen.estimators._sklearn import _check_sample_weight
+from skgen.estimators._density import RowScores
+from skgen.estimators._iterative import IterativeEstimator
+from skgen.estimators._warnings import warn_user
 from skgen.networks import MLP
-
-
-class Runtime:
-    """What an estimator holds besides its state: modules by dtype and the run in progress. Never pickled."""
-
-    def __init__(self, run=None):
-        self.run = run
-        self.modules = {}
 
 
 def layer_sizes(value, parameter):
@@ -32,7 +25,7 @@ def layer_sizes(value, parameter):
     return tuple(int(size) for size in sizes)
 
 
-class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, IterativeEstimator):
     """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed."""
 
     @abstractmethod
@@ -56,16 +49,16 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _module(self, dtype):
         """The fitted model for inference, in the dtype of the rows, on the estimator's device."""
         dtype = torch.float32 if dtype == np.float32 else torch.float64
-        if dtype not in self._runtime.modules:
+        if dtype not in self._runtime.models:
             device = self._inference_device(dtype)
-            self._runtime.modules[dtype] = self._fitted_model().to(device, dtype).requires_grad_(False)
-        return self._runtime.modules[dtype]
+            self._runtime.models[dtype] = self._fitted_model().to(device, dtype).requires_grad_(False)
+        return self._runtime.models[dtype]
 
     def _inference_device(self, dtype):
         try:
             device = resolve_device(self.device)
         except ValueError as error:
-            warnings.warn(f"{error} Using the CPU.", UserWarning, stacklevel=4)
+            warn_user(f"{error} Using the CPU.")
             return torch.device("cpu")
         return torch.device("cpu") if device.type == "mps" and dtype == torch.float64 else device
 
@@ -83,14 +76,6 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 for column, value in zip(columns, values, strict=True):
                     column[tile] = value
         return columns
-
-    def _mean_score(self, X, sample_weight):
-        values = self.score_samples(X).astype(np.float64)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-            sample_weight = sample_weight / sample_weight.max()
-            values, sample_weight = values[sample_weight > 0], sample_weight[sample_weight > 0]
-        return float(np.average(values, weights=sample_weight))
 
     def inverse_transform(self, X):
         """Decode latent rows to the mean of p(x | z), in the units of the training rows.
@@ -143,19 +128,7 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     # -- scikit-learn ---------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        state.pop("_runtime", None)
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        self._runtime = Runtime()

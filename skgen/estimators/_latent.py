@@ -1,29 +1,37 @@
 """What every estimator of a latent-variable model with an approximate posterior offers its users."""
 
+from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import DensityMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgen.distributions.normal import sobol_normal
-from skgen.estimators._arrays import RunningMoments, as_array, seed_from, tiles
+from skgen.estimators._arrays import RunningMoments, as_array, tiles
 from skgen.estimators._base import NetworkEstimator
+from skgen.estimators._density import DensityEstimator
+from skgen.estimators._loss import KLSchedule
 from skgen.objectives import ELBO
 
 ACTIVE_VARIANCE = 0.01
 """Variance of a posterior mean over the rows above which a latent variable is active (Burda et al. 2016)."""
 
 
-class LatentVariableEstimator(DensityMixin, NetworkEstimator):
+class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameter ``n_score_draws``.
+    A subclass has the parameters ``beta`` and ``n_score_draws``.
     """
 
     score_kind = "bound"
+
+    @abstractmethod
+    def _warm_up_epochs(self):
+        """Epochs over which the weight of the KL rises to ``beta`` when training starts from nothing."""
+
+    def _schedule(self, loss, *, warm_up):
+        loss.kl_schedule = KLSchedule(self.beta, self._warm_up_epochs() if warm_up else 0.0)
 
     def _describe(self, model, X, weight):
         closed_kl = model.has_closed_kl()
@@ -40,6 +48,13 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
         self.noise_variance_ = None if variance is None else as_array(variance * model.scale.square())
 
     def _doubts(self, run):
+        schedule = run.loss.kl_schedule
+        if not schedule.settled(run.epoch):
+            yield (
+                f"Training stopped after {run.epoch} epochs, before the warm-up of the KL ended "
+                f"({schedule.length:g} epochs): the model was never trained at its full weight. Raise max_iter or "
+                "lower kl_warmup."
+            )
         yield from super()._doubts(run)
         if self.n_active_units_ == 0:
             yield (
@@ -102,10 +117,9 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
             Independent draws of p(x), in the units of the training rows.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
+        self._check_n_samples(n_samples)
         model = self._module(np.dtype(self._dtype))
-        generator = self._generator(random_state, model)
+        generator = self._generator(random_state, model.scale.device)
         parts = []
         with torch.inference_mode():
             for tile in tiles(n_samples, model.width):
@@ -113,10 +127,6 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
                 x = model.likelihood.sample(model.decoder(z), generator=generator)
                 parts.append(as_array(model.unstandardize(x)))
         return np.concatenate(parts)
-
-    def _generator(self, random_state, model):
-        source = check_random_state(self.random_state if random_state is None else random_state)
-        return torch.Generator(model.scale.device).manual_seed(seed_from(source))
 
     def _score_terms(self, X, function):
         """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
@@ -148,25 +158,6 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
             return [torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + model.log_jacobian]
 
         return self._score_terms(X, bound)[0]
-
-    def score(self, X, y=None, sample_weight=None):
-        """Mean of :meth:`score_samples`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of rows in the mean.
-
-        Returns
-        -------
-        score : float
-            Nats per row, higher is better.
-        """
-        return self._mean_score(X, sample_weight)
 
     def elbo(self, X):
         """Evidence lower bound of each row and its terms, at weight 1 and with the noise of ``score_samples``.
@@ -214,7 +205,7 @@ class LatentVariableEstimator(DensityMixin, NetworkEstimator):
             raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
         if return_std and n_draws < 2:
             raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
-        generator = self._generator(random_state, self._module(X.dtype))
+        generator = self._generator(random_state, self._module(X.dtype).scale.device)
 
         def estimate(model, x):
             parameters = model.encode(x)

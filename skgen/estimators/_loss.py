@@ -1,12 +1,31 @@
 """The loss of network models: where a model's terms meet an objective and the weights of rows."""
 
+from dataclasses import dataclass
+
 import torch
 
 from skgen._terms import Cotangents
 from skgen.distributions.normal import antithetic_normal
+from skgen.training.schedules import warm_up
 
 SHARED_PAIRS = 4
 """Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
+
+
+@dataclass(frozen=True)
+class KLSchedule:
+    """The weight of the KL, which rises linearly to ``beta`` over ``length`` epochs."""
+
+    beta: float = 1.0
+    length: float = 0.0
+
+    def weight(self, epoch):
+        """Weight in an epoch."""
+        return float(self.beta * warm_up(epoch, self.length))
+
+    def settled(self, epoch):
+        """Whether the weight of an epoch is the final one."""
+        return epoch >= self.length
 
 
 class TermsLoss:
@@ -26,8 +45,10 @@ class TermsLoss:
 
     Attributes
     ----------
+    kl_schedule : KLSchedule
+        Weight of the KL in each epoch; 1 unless an estimator sets another.
     kl_weight : float
-        Weight of the KL in force; whoever runs the schedule sets it.
+        Weight of the KL in force.
     """
 
     def __init__(self, trace, objective, noise, *, offset, tile, factor=1.0):
@@ -36,8 +57,22 @@ class TermsLoss:
         self.noise = noise
         self.offset, self.factor = offset, factor
         self.tile = tile
+        self.kl_schedule = KLSchedule()
         self.kl_weight = 1.0
         self._constants = {}
+
+    def begin(self, epoch):
+        """Set what changes from epoch to epoch."""
+        self.kl_weight = self.kl_schedule.weight(epoch)
+
+    def settled(self, epoch):
+        """Whether the loss of an epoch is the final one."""
+        return self.kl_schedule.settled(epoch)
+
+    @property
+    def scheduled(self):
+        """What changes from epoch to epoch, by its name in a record."""
+        return {"kl_weight": self.kl_weight}
 
     def __call__(self, batch, generator):
         """Add the gradient; return functions for the reported means and for the loss."""

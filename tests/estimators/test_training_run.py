@@ -48,13 +48,13 @@ def first_gradient(estimator, monkeypatch, X, sample_weight=None):
     start = NetworkEstimator._start
 
     def spy(self, *arguments, **options):
-        run, model = start(self, *arguments, **options)
+        run = start(self, *arguments, **options)
         for batch in run.batches.epoch(run.order, run.generator):
             run.parameters.gradient.zero_()
             with torch.no_grad():
                 run.loss(batch, run.generator)
             gradients.append(run.parameters.gradient.double().numpy().copy())
-        return run, model
+        return run
 
     with monkeypatch.context() as patch:
         patch.setattr(NetworkEstimator, "_start", spy)
@@ -99,14 +99,14 @@ def test_weights_of_minibatches_give_the_gradient_of_all_rows_in_expectation(mon
     start = NetworkEstimator._start
 
     def spy(self, *arguments, **options):
-        run, model = start(self, *arguments, **options)
+        run = start(self, *arguments, **options)
         for _ in range(400):
             run.parameters.gradient.zero_()
             with torch.no_grad():
                 for batch in run.batches.epoch(run.order, run.generator):
                     run.loss(batch, run.generator)
             means.append(run.parameters.gradient.numpy() / run.batches.n_batches)
-        return run, model
+        return run
 
     def estimate(estimator, X, sample_weight=None):
         means.clear()
