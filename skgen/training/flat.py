@@ -1,4 +1,7 @@
-"""All parameters of a module in one buffer, and all their gradients in another."""
+"""All parameters in one buffer, and all their gradients in another."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,47 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-class FlatParameters:
+class Flat(ABC):
+    """What an optimiser changes: a vector of parameters, and a vector for the gradient of a loss."""
+
+    value: Tensor
+    gradient: Tensor
+
+    @abstractmethod
+    def matrix_mask(self) -> Tensor:
+        """A vector with 1 at the elements that weight decay shrinks and 0 at the others."""
+
+
+class FlatVector(Flat):
+    """A plain vector of parameters, which is changed in place. Nothing decays."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        self.gradient = torch.zeros_like(value)
+
+    def matrix_mask(self) -> Tensor:
+        return torch.zeros_like(self.value)
+
+    def differentiate(self, function: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+        """A function that fills the gradient of a scalar function of the vector and returns the scalar.
+
+        A scalar that does not depend on the vector, such as infinity outside a domain, has gradient 0.
+        """
+
+        def gradient() -> Tensor:
+            with torch.enable_grad():
+                vector = self.value.detach().requires_grad_()
+                loss = function(vector)
+            if loss.requires_grad:
+                self.gradient.copy_(torch.autograd.grad(loss, vector)[0])
+            else:
+                self.gradient.zero_()
+            return loss.detach()
+
+        return gradient
+
+
+class FlatParameters(Flat):
     """Re-points the parameters of a module, and their gradients, into two flat buffers.
 
     One buffer makes clearing, clipping and updating single kernel calls, and a copy of the weights one ``clone``.

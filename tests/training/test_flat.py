@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from skgen.networks import MLP
-from skgen.training.flat import ALIGNMENT, FlatParameters
+from skgen.training.flat import ALIGNMENT, FlatParameters, FlatVector
 from skgen.training.optimizers import SOLVERS
 from tests.parts import model_from, normal
 
@@ -97,3 +97,35 @@ def test_padding_stays_zero_through_training(solver, generator):
     assert mask.any()
     assert not flat.value[mask].any()
     assert not flat.gradient[mask].any()
+
+
+def test_a_plain_vector_is_changed_in_place_and_never_decays(generator):
+    value = normal(5, generator=generator)
+    flat = FlatVector(value)
+    flat.value.add_(1)
+    assert flat.value is value
+    assert torch.equal(flat.gradient, torch.zeros_like(value))
+    assert not flat.matrix_mask().any()
+    assert flat.matrix_mask().shape == value.shape
+
+
+def test_the_gradient_of_a_function_of_a_vector_replaces_the_one_before(generator):
+    value = normal(5, generator=generator)
+    flat = FlatVector(value)
+    gradient = flat.differentiate(lambda x: x.pow(3).sum())
+    with torch.no_grad():
+        for _ in range(2):
+            loss = gradient()
+            assert not loss.requires_grad
+            torch.testing.assert_close(loss, value.pow(3).sum())
+            torch.testing.assert_close(flat.gradient, 3 * value.square())
+            value.mul_(2)
+    assert not value.requires_grad
+
+
+def test_a_constant_function_has_gradient_zero(generator):
+    flat = FlatVector(normal(5, generator=generator))
+    flat.differentiate(torch.sum)()
+    assert flat.gradient.all()
+    assert flat.differentiate(lambda x: torch.tensor(torch.inf))() == torch.inf
+    assert not flat.gradient.any()
