@@ -1,57 +1,18 @@
-"""Optimisers of a flat parameter vector, with their state as named tensors."""
+"""Gradient methods with their state as named tensors, and the table of all optimisers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgen.training.flat import FlatParameters
-
-Gradient = Callable[[], Tensor]
-"""Fills the flat gradient of the loss and returns the loss, a scalar."""
+from skgen.training.base import Gradient, Optimizer
+from skgen.training.descent import LBFGS, ConjugateGradients, TruncatedNewton
+from skgen.training.flat import Flat
 
 FLUSH_EVERY = 100
 FLUSH_BELOW = 1e-30
-LINE_SEARCH_EVALUATIONS = 26
-
-
-class Optimizer(ABC):
-    """Minimises a loss by changing a flat vector in place."""
-
-    line_search = False
-    """Whether the loss must be a deterministic function evaluated over all rows in float64."""
-
-    def __init__(
-        self,
-        parameters: FlatParameters,
-        *,
-        weight_decay: float = 0.0,
-        max_grad_norm: float | None = None,
-        momentum: float = 0.9,
-    ) -> None:
-        self.parameters = parameters
-        self.max_grad_norm = max_grad_norm
-        self.momentum = momentum
-        self.decay = parameters.matrix_mask().mul_(weight_decay) if weight_decay else None
-
-    @abstractmethod
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
-        """One update; ``gradient`` may be called more than once by a line search."""
-
-    @abstractmethod
-    def advance(self) -> None:
-        """Take note of a step whose kernels ran."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """Everything but the parameters that the next step depends on."""
-
-    @abstractmethod
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Continue from a state."""
 
 
 class FirstOrder(Optimizer, ABC):
@@ -63,7 +24,7 @@ class FirstOrder(Optimizer, ABC):
 
     n_moments = 2
 
-    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
+    def __init__(self, parameters: Flat, **options: Any) -> None:
         super().__init__(parameters, **options)
         self.count = torch.zeros((), dtype=torch.float32, device=parameters.value.device)
         self.n_steps = 0
@@ -153,68 +114,11 @@ class SGD(FirstOrder):
         self.parameters.value.add_(self.moments[0], alpha=-learning_rate)
 
 
-class LBFGS(Optimizer):
-    """Limited-memory BFGS with a strong-Wolfe line search (Liu and Nocedal 1989); one iteration per step."""
-
-    line_search = True
-
-    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
-        super().__init__(parameters, **options)
-        self.vector = torch.nn.Parameter(parameters.value)
-        self.vector.grad = parameters.gradient
-        # torch gives the line search what max_eval leaves; by default, for one iteration, that is nothing.
-        self.solver = torch.optim.LBFGS(
-            [self.vector],
-            max_iter=1,
-            max_eval=LINE_SEARCH_EVALUATIONS,
-            history_size=20,
-            tolerance_grad=0,
-            tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
-
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
-        def closure() -> Tensor:
-            with torch.no_grad():
-                loss = gradient()
-                if self.decay is not None:
-                    decayed = self.decay * self.parameters.value
-                    self.parameters.gradient.add_(decayed)
-                    loss = loss + 0.5 * torch.dot(decayed, self.parameters.value)
-            return loss
-
-        self.solver.step(closure)
-
-    def advance(self) -> None:
-        """Nothing: the line search decides on the host, so its kernels run only by ``step``."""
-
-    def state(self) -> dict[str, Tensor]:
-        named: dict[str, Tensor] = {}
-        for key, value in self.solver.state[self.vector].items():
-            if key == "al":
-                continue
-            items = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for i, item in items:
-                if item is not None:
-                    named[key if i is None else f"{key}.{i}"] = torch.as_tensor(item, dtype=torch.float64)
-        return named
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        # After the first step there are no curvature pairs yet: their lists are empty, but there.
-        restored: dict[str, Any] = {name: {} for name in ("old_dirs", "old_stps", "ro")}
-        for key, value in state.items():
-            name, _, index = key.partition(".")
-            item = value.clone() if value.dim() else value.item()
-            if name in ("func_evals", "n_iter"):
-                item = int(item)
-            if index:
-                restored.setdefault(name, {})[int(index)] = item
-            else:
-                restored[name] = item
-        for name, value in restored.items():
-            if isinstance(value, dict):
-                restored[name] = [value[i] for i in sorted(value)]
-        self.solver.state[self.vector].update(restored)
-
-
-SOLVERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lbfgs": LBFGS}
+SOLVERS: dict[str, type[Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": SGD,
+    "lbfgs": LBFGS,
+    "cg": ConjugateGradients,
+    "newton-cg": TruncatedNewton,
+}

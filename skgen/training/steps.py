@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from torch import Generator, Tensor
 
+from skgen.training.base import Optimizer
 from skgen.training.batches import Batch
-from skgen.training.optimizers import Optimizer
 
 Scalars = dict[str, Tensor]
 Loss = Callable[[Batch, Generator], tuple[Callable[[], Scalars], Callable[[], Tensor]]]

@@ -19,6 +19,7 @@ TORCH = {
 }
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
+every_line_search = pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in FIRST_ORDER])
 every_first_order = pytest.mark.parametrize("solver", FIRST_ORDER)
 
 
@@ -121,20 +122,23 @@ def test_momentum_is_an_option():
     assert not torch.equal(run.steps(1).flat.value, plain.steps(2).flat.value)
 
 
-def test_lbfgs_reaches_the_optimum_of_a_quadratic():
-    run = Run("lbfgs").steps(40)
+@every_line_search
+def test_a_line_search_reaches_the_optimum_of_a_quadratic(solver):
+    run = Run(solver).steps(40)
     for parameter, optimum in zip(run.problem.parameters(), run.problem.optimum(), strict=True):
         torch.testing.assert_close(parameter.detach(), optimum, rtol=0, atol=1e-7)
 
 
-def test_lbfgs_never_raises_the_loss():
-    run = Run("lbfgs")
+@every_line_search
+def test_a_line_search_never_raises_the_loss(solver):
+    run = Run(solver)
     losses = [float(run.steps(1).gradient()) for _ in range(15)]
     assert all(b <= a * (1 + 1e-12) for a, b in pairwise(losses))
 
 
-def test_lbfgs_reaches_the_optimum_of_the_decayed_loss():
-    run = Run("lbfgs", weight_decay=0.5).steps(40)
+@every_line_search
+def test_a_line_search_reaches_the_optimum_of_the_decayed_loss(solver):
+    run = Run(solver, weight_decay=0.5).steps(40)
     penalty = torch.diag(torch.cat([torch.full((12,), 0.5), torch.zeros(4)]).double())
     problem = run.problem
     optimum = torch.linalg.solve(problem.curvature + penalty, problem.curvature @ problem.target)
