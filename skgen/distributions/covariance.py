@@ -1,0 +1,262 @@
+"""Covariances of a mixture's components: their structure, second-order features and parameters.
+
+The log-density of a normal distribution is linear in ``(1, x, phi(x))``, where ``phi(x)`` holds the products of x that
+the covariance's structure needs. So all components of a tile take two matrix products, and the expected ``phi(x)`` are
+the sufficient statistics. Covariances and scatters have a packed form in the order of ``phi``.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+
+from skgen.distributions.missing import Completion, complete_dense, complete_diagonal
+
+TILE_FEATURES = 2**20
+"""Numbers of second-order features in a tile, so that they stay in a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Covariance(ABC):
+    """A structure of covariances: ``groups`` of them, one for each component or, if tied, one that all share."""
+
+    tied: bool = False
+
+    @abstractmethod
+    def n_packed(self, n_features: int) -> int:
+        """Length of ``phi(x)``."""
+
+    @abstractmethod
+    def n_parameters(self, n_features: int) -> int:
+        """Number of free parameters of one covariance."""
+
+    @abstractmethod
+    def phi(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Second-order features of rows, (rows, features) to (n_packed, rows), in the memory of ``out`` if given."""
+
+    @abstractmethod
+    def pack(self, covariance: Tensor) -> Tensor:
+        """Packed form of covariances (..., n_packed), in which they add to ``phi``."""
+
+    @abstractmethod
+    def unpack(self, packed: Tensor, n_features: int) -> Tensor:
+        """The covariances of packed scatters per row; a pooled variance is their mean."""
+
+    @abstractmethod
+    def coefficients(self, precision: Tensor) -> Tensor:
+        """The q for which ``q . phi(x) = x' precision x``, (groups, n_packed)."""
+
+    @abstractmethod
+    def precision(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Precisions in the form of the covariances, and the covariances' log-determinants (groups,).
+
+        Raises torch.linalg.LinAlgError where one is not positive definite.
+        """
+
+    @abstractmethod
+    def times(self, matrix: Tensor, x: Tensor) -> Tensor:
+        """Each group's matrix times a vector, (groups, ...) and (K, features) to (K, features)."""
+
+    @abstractmethod
+    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+        """Squared Mahalanobis distances (rows,) to one mean under one covariance, exact far from the origin too."""
+
+    @abstractmethod
+    def regularized(self, covariance: Tensor, amount: float) -> Tensor:
+        """The covariances with ``amount`` added to their diagonals."""
+
+    @abstractmethod
+    def unconstrain(self, covariance: Tensor) -> Tensor:
+        """Real numbers without constraints that stand for the covariances, (groups, n_parameters)."""
+
+    @abstractmethod
+    def constrain(self, numbers: Tensor, n_features: int) -> Tensor:
+        """The inverse of :meth:`unconstrain`."""
+
+    @abstractmethod
+    def matrices(self, covariance: Tensor) -> Tensor:
+        """The covariances as matrices, (groups, features, features)."""
+
+    @abstractmethod
+    def from_matrices(self, matrices: Tensor) -> Tensor:
+        """The covariances of this structure nearest to some matrices, in Kullback's measure."""
+
+    @abstractmethod
+    def complete(self, x: Tensor, means: Tensor, covariance: Tensor, patterns: Tensor, index: Tensor) -> Completion:
+        """Densities of incomplete rows and moments of their missing entries; see :mod:`skgen.distributions.missing`."""
+
+    @abstractmethod
+    def prior_count(self, degrees_of_freedom: float, n_features: int, n_components: int) -> float:
+        """Half of it times minus the log-determinant is what conjugate priors of means and covariances add.
+
+        The densities are inverse Wishart, inverse chi-squared per feature, or inverse chi-squared for a pooled variance
+        (Fraley and Raftery 2007, https://doi.org/10.1007/s00357-007-0004-5), and normal for each mean.
+        """
+
+    def n_groups(self, n_components: int) -> int:
+        """Number of covariances in a mixture."""
+        return 1 if self.tied else n_components
+
+    def tile_rows(self, n_features: int) -> int:
+        """Rows whose second-order features stay in a processor's cache."""
+        return int(2 ** min(13, max(8, round(math.log2(TILE_FEATURES / self.n_packed(n_features))))))
+
+
+class Full(Covariance):
+    """Any positive definite matrix, (groups, features, features).
+
+    ``phi`` goes along the wrapped diagonals, x_i x_(i + s mod d) for shifts s up to d / 2: every unordered pair once,
+    and all shifts in one multiplication.
+    """
+
+    def n_packed(self, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
+
+    def n_parameters(self, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
+
+    def phi(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        rows, d = x.shape
+        n_shifts, half = (d + 1) // 2, d // 2
+        wrapped = torch.cat([x.T, x.T[:half]])
+        shifted = wrapped.as_strided((n_shifts, d, rows), (rows, rows, 1))
+        if out is None:
+            opposite = wrapped[:half] * wrapped[half : 2 * half]
+            return torch.cat([(shifted * wrapped[:d]).flatten(0, 1), opposite if d % 2 == 0 else opposite[:0]])
+        torch.mul(shifted, wrapped[:d], out=out[: n_shifts * d].view(n_shifts, d, rows))
+        if d % 2 == 0:
+            torch.mul(wrapped[:half], wrapped[half:d], out=out[n_shifts * d :])
+        return out
+
+    def _pairs(self, n_features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The two features of each packed entry."""
+        entry = torch.arange(self.n_packed(n_features), device=device)
+        first = entry % n_features
+        return first, (first + entry // n_features) % n_features
+
+    def pack(self, covariance: Tensor) -> Tensor:
+        i, j = self._pairs(covariance.shape[-1], covariance.device)
+        return covariance[..., i, j]
+
+    def unpack(self, packed: Tensor, n_features: int) -> Tensor:
+        i, j = self._pairs(n_features, packed.device)
+        covariance = packed.new_zeros(len(packed), n_features, n_features)
+        covariance[:, i, j] = packed
+        covariance[:, j, i] = packed
+        return covariance
+
+    def coefficients(self, precision: Tensor) -> Tensor:
+        i, j = self._pairs(precision.shape[-1], precision.device)
+        return precision[..., i, j] * (2.0 - (i == j).to(precision))
+
+    def precision(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        factor = torch.linalg.cholesky(covariance)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return torch.cholesky_inverse(factor), log_det
+
+    def times(self, matrix: Tensor, x: Tensor) -> Tensor:
+        return (matrix @ x.unsqueeze(-1)).squeeze(-1)
+
+    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+        factor = torch.linalg.cholesky(covariance)
+        whitened: Tensor = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)
+        return whitened.square().sum(0)
+
+    def regularized(self, covariance: Tensor, amount: float) -> Tensor:
+        return covariance + amount * torch.eye(covariance.shape[-1]).to(covariance)
+
+    def unconstrain(self, covariance: Tensor) -> Tensor:
+        factor = torch.linalg.cholesky(covariance)
+        i, j = torch.tril_indices(factor.shape[-1], factor.shape[-1], offset=-1, device=factor.device)
+        return torch.cat([factor.diagonal(dim1=-2, dim2=-1).log(), factor[:, i, j]], dim=1)
+
+    def constrain(self, numbers: Tensor, n_features: int) -> Tensor:
+        i, j = torch.tril_indices(n_features, n_features, offset=-1, device=numbers.device)
+        group = torch.arange(len(numbers), device=numbers.device).unsqueeze(1)
+        factor = torch.diag_embed(numbers[:, :n_features].exp())
+        factor = factor.index_put((group, i, j), numbers[:, n_features:])
+        return factor @ factor.mT
+
+    def matrices(self, covariance: Tensor) -> Tensor:
+        return covariance
+
+    def from_matrices(self, matrices: Tensor) -> Tensor:
+        return matrices
+
+    def complete(self, x: Tensor, means: Tensor, covariance: Tensor, patterns: Tensor, index: Tensor) -> Completion:
+        return complete_dense(x, means, covariance, patterns, index)
+
+    def prior_count(self, degrees_of_freedom: float, n_features: int, n_components: int) -> float:
+        return degrees_of_freedom + n_features + 1 + (n_components if self.tied else 1)
+
+
+@dataclass(frozen=True)
+class Diagonal(Covariance):
+    """Independent features, (groups, features): with a variance each or, if pooled, with one for all of them."""
+
+    pooled: bool = False
+
+    def n_packed(self, n_features: int) -> int:
+        return n_features
+
+    def n_parameters(self, n_features: int) -> int:
+        return 1 if self.pooled else n_features
+
+    def phi(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        # Stored by rows, as x is: the matrix products that follow take either order.
+        return x.square().T if out is None else torch.mul(x, x, out=out.view(x.shape)).T
+
+    def pack(self, covariance: Tensor) -> Tensor:
+        return covariance
+
+    def unpack(self, packed: Tensor, n_features: int) -> Tensor:
+        return packed.mean(1, keepdim=True).expand_as(packed) if self.pooled else packed
+
+    def coefficients(self, precision: Tensor) -> Tensor:
+        return precision
+
+    def precision(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        if not bool((covariance > 0).all()):
+            raise LinAlgError("a variance is not positive")
+        return covariance.reciprocal(), covariance.log().sum(-1)
+
+    def times(self, matrix: Tensor, x: Tensor) -> Tensor:
+        return matrix * x
+
+    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+        return ((x - mean).square() / covariance).sum(1)
+
+    def regularized(self, covariance: Tensor, amount: float) -> Tensor:
+        return covariance + amount
+
+    def unconstrain(self, covariance: Tensor) -> Tensor:
+        return (covariance[:, :1] if self.pooled else covariance).log()
+
+    def constrain(self, numbers: Tensor, n_features: int) -> Tensor:
+        return numbers.exp().expand(-1, n_features)
+
+    def matrices(self, covariance: Tensor) -> Tensor:
+        return torch.diag_embed(covariance)
+
+    def from_matrices(self, matrices: Tensor) -> Tensor:
+        return self.unpack(matrices.diagonal(dim1=-2, dim2=-1), matrices.shape[-1])
+
+    def complete(self, x: Tensor, means: Tensor, covariance: Tensor, patterns: Tensor, index: Tensor) -> Completion:
+        return complete_diagonal(x, means, covariance, patterns, index)
+
+    def prior_count(self, degrees_of_freedom: float, n_features: int, n_components: int) -> float:
+        n_means = n_components if self.tied else 1
+        return (degrees_of_freedom + 2) / (n_features if self.pooled else 1) + n_means
+
+
+COVARIANCES: dict[str, Covariance] = {
+    "full": Full(),
+    "tied": Full(tied=True),
+    "diag": Diagonal(),
+    "spherical": Diagonal(pooled=True),
+    "tied_diag": Diagonal(tied=True),
+    "tied_spherical": Diagonal(tied=True, pooled=True),
+}
