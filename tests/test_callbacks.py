@@ -15,7 +15,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.callback import FitCallback, ProgressBar
+from sklearn.callback import FitCallback, ProgressBar, ScoringMonitor
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -188,6 +188,15 @@ def test_progress_bars_nest_through_search_and_pipeline(n_jobs, capsys, monkeypa
         bars = [line for line in shown.splitlines() if f"| {name} - fit" in line]
         assert len(bars) == 5, shown
         assert all("100%" in bar for bar in bars), shown
+
+
+def test_the_monitor_of_scikit_learn_scores_every_epoch():
+    """It hands the metadata of a task to its scorer, which knows nothing of validation rows."""
+    monitor = ScoringMonitor(scoring=lambda estimator, X, y: {"score": estimator.score(X)})
+    model = vae(max_iter=3).set_callbacks(monitor).fit(X, y, X_val=X[:9])
+    scores = [row["score"] for row in monitor.get_logs().data]
+    assert len(scores) == 4
+    assert scores[0] == scores[-1] == model.score(X)
 
 
 # -- LossMonitor -----------------------------------------------------------------------------------

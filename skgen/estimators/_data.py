@@ -1,6 +1,5 @@
 """Rows before training: scaling, splitting, batches and validation."""
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 
 from skgen.estimators._arrays import as_tensor, tiles
 from skgen.estimators._sklearn import _check_sample_weight
+from skgen.estimators._warnings import warn_user
 from skgen.training.batches import Batches
 
 GPU_SHARE = 0.5
@@ -36,11 +36,9 @@ def clip_to_support(estimator, X, support, likelihood):
     if support is None or (X.min() >= support[0] and X.max() <= support[1]):
         return X
     outside = (support[0] > X).any(axis=0) | (support[1] < X).any(axis=0)
-    warnings.warn(
+    warn_user(
         f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {likelihood} in column(s) "
-        f"{column_names(estimator, outside)}. Scale them, or choose a likelihood with a wider range.",
-        UserWarning,
-        stacklevel=4,
+        f"{column_names(estimator, outside)}. Scale them, or choose a likelihood with a wider range."
     )
     return np.clip(X, *support)
 

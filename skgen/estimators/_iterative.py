@@ -91,11 +91,14 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
         with _all_or_nothing(self), _messages(self.verbose):
             fresh = not (self.warm_start and self.__sklearn_is_fitted__())
             X, metadata, data = self._prepare(X, metadata, fresh=fresh)
-            hooks = {"estimator": self, "X": X, "y": y, "metadata": metadata}
             run = self._start(data, fresh=fresh)
             self._runtime = Runtime(run)
-            context.call_on_fit_task_begin(**hooks)
-            self._iterate(run, context, X, y)
+            metadata = {name: value for name, value in metadata.items() if value is not None}
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata=metadata)
+            # When a task has ended, callbacks hand its metadata to scorers, which take weights at most.
+            weights = {name: value for name, value in metadata.items() if name == "sample_weight"}
+            hooks = {"estimator": self, "X": X, "y": y, "metadata": weights}
+            self._iterate(run, context, hooks)
             self._store(run)
             self._describe_data(data)
             for doubt in self._doubts(run):
@@ -117,10 +120,10 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
             self._describe_data(data)
         return self
 
-    def _iterate(self, run, context, X, y):
+    def _iterate(self, run, context, hooks):
         """Take the records of a run until it or a callback ends it; Ctrl-C keeps what there is."""
         try:
-            self._take_records(run, context, X, y)
+            self._take_records(run, context, hooks)
         except KeyboardInterrupt:
             run.interrupted = True
             warn_user(
@@ -129,16 +132,15 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
             )
         run.keep_best()
 
-    def _take_records(self, run, context, X, y):
+    def _take_records(self, run, context, hooks):
         records = run.records()
         while not run.finished:
-            task = context.subcontext(task_name=self._task_name).call_on_fit_task_begin(estimator=self, X=X, y=y)
+            task = context.subcontext(task_name=self._task_name).call_on_fit_task_begin(**hooks)
             record = next(records)
             if self.verbose and run.epoch % self.verbose == 0:
                 terms = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
                 logger.info("%s %s %d: %s", type(self).__name__, self._task_name, run.epoch, terms)
-            snapshot = {"reconstruction_attributes": lambda: self._snapshot(run)}
-            if task.call_on_fit_task_end(estimator=self, X=X, y=y, **snapshot):
+            if task.call_on_fit_task_end(**hooks, reconstruction_attributes=lambda: self._snapshot(run)):
                 return
 
     # -- fitted state ---------------------------------------------------------------------------------------------
