@@ -48,7 +48,8 @@ def _identity(loadings: Tensor) -> Tensor:
 
 def _log_determinant(factor: Tensor) -> Tensor:
     """Log-determinant of a matrix from its Cholesky factor."""
-    return 2 * torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+    total: Tensor = 2 * torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+    return total
 
 
 def projected(x: Tensor, mean: Tensor, shared: Capacity) -> Tensor:
@@ -65,7 +66,8 @@ def projected(x: Tensor, mean: Tensor, shared: Capacity) -> Tensor:
 
 def posterior_mean(coordinates: Tensor, factor: Tensor) -> Tensor:
     """E[z | x] = L^-T u of coordinates u (..., rows, factors), in their shape."""
-    return torch.linalg.solve_triangular(factor, coordinates, upper=False, left=False)
+    mean: Tensor = torch.linalg.solve_triangular(factor, coordinates, upper=False, left=False)
+    return mean
 
 
 def posterior_covariance(factor: Tensor) -> Tensor:
@@ -135,7 +137,8 @@ def partial_capacity(patterns: Tensor, loadings: Tensor, noise: Tensor) -> Tenso
     scaled = loadings / noise.expand(loadings.shape[:-1])[..., None]
     features = (scaled[..., :, None] * loadings[..., None, :]).flatten(-2)
     matrices = (patterns.to(loadings) @ features).unflatten(-1, (loadings.shape[-1],) * 2)
-    return torch.linalg.cholesky(matrices + _identity(loadings))
+    factor: Tensor = torch.linalg.cholesky(matrices + _identity(loadings))
+    return factor
 
 
 def low_rank_partial(
