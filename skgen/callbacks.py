@@ -3,6 +3,8 @@
 They follow ``sklearn.callback.FitCallback`` and are set on the estimator that trains, wherever it stands:
 ``clone`` hands one callback to all copies of an estimator, so what belongs to a single fit is kept apart from
 what the user set, and is not pickled. ``partial_fit`` runs no callbacks.
+
+Where a model learns by expectation maximisation, an epoch is an iteration, and the weights are the parameters.
 """
 
 import json

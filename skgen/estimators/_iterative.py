@@ -74,7 +74,10 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
 
     @abstractmethod
     def _learnt(self, run):
-        """The fitted attributes that hold what a run has learnt so far, as new arrays and plain values by name."""
+        """The fitted attributes that hold what a run has learnt so far, as new arrays and plain values by name.
+
+        Callbacks ask for them after any record.
+        """
 
     def _describe_data(self, data):
         """Set the fitted attributes that need the learnt ones and the data."""

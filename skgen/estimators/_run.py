@@ -66,7 +66,11 @@ class Run(ABC):
 
     @abstractmethod
     def _records(self):
-        """Yield a record, a dict of floats, after each epoch; the parameters are then those that it ends with."""
+        """Yield a record, a dict of floats, after each epoch, for as long as the run is not ``finished``.
+
+        The first epoch has the number ``self.epoch``. At each yield the parameters are those that the epoch ends with,
+        and they are whole at any moment at which Ctrl-C may come.
+        """
 
     @abstractmethod
     def _values(self):
