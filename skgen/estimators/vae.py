@@ -62,8 +62,9 @@ class VariationalAutoencoder(LatentVariableEstimator):
         a number of epochs (int).
     free_bits : float, default=0.0
         Nats per latent variable and row below which the KL is not penalised in training.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
-        Optimiser. "lbfgs" works on all rows in float64 with frozen noise and no warm-up, and suits small models.
+    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
+        Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
+        warm-up, and suit small models.
     learning_rate : float, default=1e-3
         Step size of the first three solvers.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
