@@ -1,10 +1,13 @@
 """Exact answers and independent references that tests compare the package with."""
 
 import itertools
+import math
 import random
+from fractions import Fraction
 
 import numpy as np
 import torch
+from scipy.stats import multivariate_normal
 
 
 def log_likelihood_by_quadrature(model, x, *, limit=12.0, n_nodes=6001):
@@ -63,3 +66,41 @@ def process_state():
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
     )
+
+
+def normal_mixture_joint(log_weights, means, matrices, x):
+    """log p(observed entries of a row, component), (rows, K), by SciPy, of rows with NaN where they are missing."""
+    joint = np.tile(np.asarray(log_weights), (len(x), 1))
+    for k, (mean, matrix) in enumerate(zip(np.asarray(means), np.asarray(matrices), strict=True)):
+        for n, row in enumerate(np.asarray(x)):
+            there = ~np.isnan(row)
+            if there.any():
+                joint[n, k] += multivariate_normal(mean[there], matrix[np.ix_(there, there)]).logpdf(row[there])
+    return torch.tensor(joint)
+
+
+def conditional_normal(mean, matrix, row):
+    """Mean (features,) and covariance (features, features) of a row given its entries that are not NaN."""
+    there = ~torch.isnan(row)
+    completed, covariance = torch.where(there, row, mean), torch.zeros_like(matrix)
+    gain = matrix[~there][:, there] @ torch.linalg.inv(matrix[there][:, there])
+    completed[~there] += gain @ (row - mean)[there]
+    block = matrix[~there][:, ~there] - gain @ matrix[there][:, ~there]
+    covariance[torch.outer(~there, ~there)] = block.flatten()
+    return completed, covariance
+
+
+def exact_normal_terms(row, mean, matrix):
+    """Squared Mahalanobis distance and log-determinant, rounded once each: elimination in rational numbers."""
+    matrix = [[Fraction(entry) for entry in line] for line in matrix.tolist()]
+    rest = [Fraction(a) - Fraction(b) for a, b in zip(row.tolist(), mean.tolist(), strict=True)]
+    distance, log_determinant = Fraction(0), 0.0
+    for i in range(len(rest)):
+        pivot = matrix[i][i]
+        distance += rest[i] ** 2 / pivot
+        log_determinant += math.log(pivot)
+        for j in range(i + 1, len(rest)):
+            factor = matrix[j][i] / pivot
+            rest[j] -= factor * rest[i]
+            matrix[j] = [a - factor * b for a, b in zip(matrix[j], matrix[i], strict=True)]
+    return float(distance), log_determinant
