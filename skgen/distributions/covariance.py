@@ -77,6 +77,10 @@ class Covariance(ABC):
         """The inverse of :meth:`unconstrain`."""
 
     @abstractmethod
+    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
+        """Standard normal noise (rows, features) given one covariance, or one for each row; they may be singular."""
+
+    @abstractmethod
     def matrices(self, covariance: Tensor) -> Tensor:
         """The covariances as matrices, (groups, features, features)."""
 
@@ -99,6 +103,10 @@ class Covariance(ABC):
     def n_groups(self, n_components: int) -> int:
         """Number of covariances in a mixture."""
         return 1 if self.tied else n_components
+
+    def grouped(self, each: Tensor) -> Tensor:
+        """What each component adds (K, ...) by covariance (groups, ...)."""
+        return each.sum(0, keepdim=True) if self.tied else each
 
     def tile_rows(self, n_features: int) -> int:
         """Rows whose second-order features stay in a processor's cache."""
@@ -180,6 +188,11 @@ class Full(Covariance):
         factor = factor.index_put((group, i, j), numbers[:, n_features:])
         return factor @ factor.mT
 
+    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(covariance)
+        root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+        return noise @ root.mT if root.dim() == 2 else (root @ noise.unsqueeze(-1)).squeeze(-1)
+
     def matrices(self, covariance: Tensor) -> Tensor:
         return covariance
 
@@ -237,6 +250,9 @@ class Diagonal(Covariance):
 
     def constrain(self, numbers: Tensor, n_features: int) -> Tensor:
         return numbers.exp().expand(-1, n_features)
+
+    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
+        return covariance.sqrt() * noise
 
     def matrices(self, covariance: Tensor) -> Tensor:
         return torch.diag_embed(covariance)

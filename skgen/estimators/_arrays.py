@@ -57,10 +57,13 @@ def tiles(n_rows, numbers_per_row, itemsize=8):
 
 @dataclass
 class RunningMoments:
-    """Weighted count, mean and sum of squared deviations of columns, updated chunk by chunk in float64."""
+    """Weighted count, mean and sum of squared deviations of columns, updated chunk by chunk in float64.
+
+    Missing entries are left out; ``count`` is an array, with a number for each column, once there have been some.
+    """
 
     n_rows: int
-    count: float
+    count: float | np.ndarray
     mean: np.ndarray
     squares: np.ndarray
     low: np.ndarray
@@ -75,7 +78,7 @@ class RunningMoments:
     def updated(self, X, sample_weight=None):
         """Moments with the rows of X added (Chan et al. 1983), gathered in tiles of float64."""
         result = self
-        for tile in tiles(len(X), 2 * X.shape[1]):
+        for tile in tiles(len(X), 16 * X.shape[1]):
             with np.errstate(over="ignore", invalid="ignore"):  # the moments show it
                 result = result._merged(
                     X[tile].astype(np.float64), None if sample_weight is None else sample_weight[tile]
@@ -83,19 +86,27 @@ class RunningMoments:
         return result
 
     def _merged(self, x, weight):
+        missing = np.isnan(x)
+        if missing.any():
+            weight = np.where(missing, 0.0, 1.0 if weight is None else weight[:, None])
+            return self._joined(*_weighted_moments(np.where(missing, 0.0, x), weight), _range(x, missing), len(x))
         added = float(len(x)) if weight is None else float(weight.sum())
         mean = x.mean(axis=0) if weight is None else weight @ x / added
         deviation = (x - mean) ** 2
         squares = deviation.sum(axis=0) if weight is None else weight @ deviation
+        return self._joined(added, mean, squares, (x.min(axis=0), x.max(axis=0)), len(x))
+
+    def _joined(self, added, mean, squares, extremes, n_rows):
         total = self.count + added
+        share = added / np.where(total > 0, total, 1.0)
         delta = mean - self.mean
         return RunningMoments(
-            self.n_rows + len(x),
+            self.n_rows + n_rows,
             total,
-            self.mean + delta * (added / total),
-            self.squares + squares + delta**2 * (self.count * added / total),
-            np.minimum(self.low, x.min(axis=0)),
-            np.maximum(self.high, x.max(axis=0)),
+            self.mean + delta * share,
+            self.squares + squares + delta**2 * (self.count * share),
+            np.minimum(self.low, extremes[0]),
+            np.maximum(self.high, extremes[1]),
         )
 
     @property
@@ -107,3 +118,15 @@ class RunningMoments:
     def scale(self):
         """Standard deviations, exactly 0 for constant columns."""
         return np.where(self.constant, 0.0, np.sqrt(self.squares / self.count))
+
+
+def _weighted_moments(x, weight):
+    """Count, mean and sum of squared deviations of each column, with a weight for each entry."""
+    added = weight.sum(axis=0)
+    mean = (weight * x).sum(axis=0) / np.where(added > 0, added, 1.0)
+    return added, mean, (weight * (x - mean) ** 2).sum(axis=0)
+
+
+def _range(x, missing):
+    """Smallest and largest entry of each column that are there; infinities where there is none."""
+    return np.where(missing, np.inf, x).min(axis=0), np.where(missing, -np.inf, x).max(axis=0)

@@ -1,5 +1,7 @@
 """Mixtures of normal distributions with any structure of covariances."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,11 +12,32 @@ from skgen.distributions.missing import Completion
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.conjugate import ConjugateTerms, mode_of_weights
 
+NO_WEIGHT = -1e4
+"""Log-weight of components that are left out."""
 SMALLEST_LOG = -300.0
 """Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
 RESOLVED = 1e-9
 """Largest rounding error, in nats, of log-densities that are computed from features about the center."""
 EPSILON = torch.finfo(torch.float64).eps
+
+
+def chosen(probability: Tensor, generator: torch.Generator) -> Tensor:
+    """A component for each row (rows,), drawn from its probabilities (K, rows)."""
+    cumulative = probability.cumsum(0)
+    uniform = torch.rand(probability.shape[1:], dtype=probability.dtype, device=probability.device, generator=generator)
+    return (cumulative <= uniform * cumulative[-1]).sum(0).clamp_max(len(probability) - 1)
+
+
+def statistics_about(covariance: Covariance, r: Tensor, x: Tensor, origin: Tensor) -> Statistics:
+    """Statistics about an origin for each component (K, features).
+
+    Rows are (rows, features), or (K, rows, features) where each component completes them in its own way.
+    """
+    each = x.expand(len(origin), *x.shape) if x.dim() == 2 else x
+    deviations = [rows - point for rows, point in zip(each, origin, strict=True)]
+    first = torch.stack([share @ deviation for share, deviation in zip(r, deviations, strict=True)])
+    second = torch.stack([covariance.phi(d) @ share for share, d in zip(r, deviations, strict=True)])
+    return {"weight": r.sum(1), "first": first, "second": covariance.grouped(second)}
 
 
 class MixturePosterior(Posterior):
@@ -109,38 +132,43 @@ class MixturePosterior(Posterior):
         return r.mul_(weight / total), torch.dot(log_prob, weight)
 
     def _about_reference(self, r: Tensor, x: Tensor) -> Statistics:
-        """Statistics of rows (rows, features), or of rows completed by each component (K, rows, features)."""
         origin = torch.zeros_like(self.means) if self.reference is None else self.reference
-        each = x.expand(len(self.means), *x.shape) if x.dim() == 2 else x
-        deviations = [rows - point for rows, point in zip(each, origin, strict=True)]
-        first = torch.stack([share @ deviation for share, deviation in zip(r, deviations, strict=True)])
-        second = torch.stack([self.covariance.phi(d) @ share for share, d in zip(r, deviations, strict=True)])
-        return {"weight": r.sum(1), "first": first, "second": self._grouped(second)}
+        return statistics_about(self.covariance, r, x, origin)
 
     def _completed(self, r: Tensor, completion: Completion, index: Tensor) -> Statistics:
         """Statistics of incomplete rows: of their completions, and the spread of what is missing."""
         statistics = self._about_reference(r, completion.mean)
         share = r.new_zeros(len(r), completion.covariance.shape[1]).index_add_(1, index, r)
         packed = self.covariance.pack(completion.covariance).expand(len(r), -1, -1)
-        statistics["second"] += self._grouped((share.unsqueeze(1) @ packed).squeeze(1))
+        statistics["second"] += self.covariance.grouped((share.unsqueeze(1) @ packed).squeeze(1))
         return statistics
-
-    def _grouped(self, second: Tensor) -> Tensor:
-        return second.sum(0, keepdim=True) if self.covariance.tied else second
 
     def expect_moments(self, moments: Statistics) -> tuple[Statistics, Tensor | float]:
         if not self.covariance.tied or self.reference is not None:
             return {}, 0.0
         return moments, (self.quadratic * moments["second"]).sum()
 
+    def impute(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
+        completion, observed = self.completion(tile), tile.observed
+        assert observed is not None
+        posterior = torch.softmax(self.log_weights.unsqueeze(1) + completion.log_prob, 0)
+        if generator is None:
+            return torch.einsum("kn,knd->nd", posterior, completion.mean)
+        label = chosen(posterior, generator)
+        rows = torch.arange(len(tile.x), device=label.device)
+        spread = completion.covariance.expand(len(posterior), *completion.covariance.shape[1:])[label, observed.index]
+        noise = torch.randn(tile.x.shape, dtype=tile.x.dtype, device=label.device, generator=generator)
+        return completion.mean[label, rows] + self.covariance.scaled(spread, noise)
+
     def draw(self, tile: Tile, generator: torch.Generator) -> Statistics:
         joint = self.joint(tile)
-        cumulative = torch.softmax(joint, 0).cumsum(0)
-        uniform = torch.rand(len(tile.x), dtype=joint.dtype, device=joint.device, generator=generator)
-        label = (cumulative < uniform * cumulative[-1]).sum(0).clamp_max(len(joint) - 1)
-        r = torch.zeros_like(joint).scatter_(
-            0, label.unsqueeze(0), 1.0 if tile.weight is None else tile.weight.unsqueeze(0)
-        )
+        label = chosen(torch.softmax(joint, 0), generator)
+        weight = torch.ones_like(joint[0]) if tile.weight is None else tile.weight
+        r = torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
+        return self.given(r, tile)
+
+    def given(self, r: Tensor, tile: Tile) -> Statistics:
+        """Statistics of a tile with responsibilities times weights (K, rows) from elsewhere, moments included."""
         if tile.observed is not None:
             return self._completed(r, self.completion(tile), tile.observed.index)
         return self._about_reference(r, tile.x)
@@ -196,11 +224,11 @@ class GaussianMixtureModel(ExactModel):
         shift = first / count.unsqueeze(1)
         reference = parameters.get("reference")
         means = shift if reference is None else reference + shift
-        scatter = second - self._grouped(count.unsqueeze(1) * self.covariance.phi(shift).T)
-        total, concentration = self._grouped(count.unsqueeze(1)), 1.0
+        scatter = second - self.covariance.grouped(count.unsqueeze(1) * self.covariance.phi(shift).T)
+        total, concentration = self.covariance.grouped(count.unsqueeze(1)), 1.0
         if self.prior is not None:
             means, pull = self.prior.means(means, count)
-            scatter = scatter + self.prior.scatter + self._grouped(self.covariance.phi(pull).T)
+            scatter = scatter + self.prior.scatter + self.covariance.grouped(self.covariance.phi(pull).T)
             total, concentration = total + self.prior.count, self.prior.concentration
         covariances = self.covariance.unpack(scatter / total, self.n_features)
         result = {
@@ -210,8 +238,71 @@ class GaussianMixtureModel(ExactModel):
         }
         return result if reference is None else result | {"reference": reference}
 
-    def _grouped(self, each: Tensor) -> Tensor:
-        return each.sum(0, keepdim=True) if self.covariance.tied else each
+    def from_responsibilities(self, r: Tensor, x: Tensor) -> Parameters:
+        """Parameters of an M-step on complete rows (rows, features), from responsibilities times weights (K, rows).
+
+        Where rows are too few for a covariance of their own, it is that of all rows.
+        """
+        means = r @ x / (r.sum(1, keepdim=True) + 10 * EPSILON)
+        parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
+        singular = self.degenerate(parameters)
+        if bool(singular.any()):
+            whole = statistics_about(self.covariance, r, x, (r.sum(0) @ x / r.sum()).expand_as(means))
+            scatter = whole["second"].sum(0, keepdim=True) / r.sum()
+            common = self.covariance.regularized(self.covariance.unpack(scatter, self.n_features), self.reg_covar)
+            covariances = parameters["covariances"]
+            shape = (-1,) + (1,) * (covariances.dim() - 1)
+            parameters["covariances"] = torch.where(singular[: len(covariances)].view(shape), common, covariances)
+        return {name: value for name, value in parameters.items() if name != "reference"}
+
+    def tile_rows(self) -> int:
+        return 8192 if self.covariance.tied else self.covariance.tile_rows(self.n_features)
+
+    def sample(self, parameters: Parameters, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Independent draws (n_rows, features) and their components (n_rows,), in the order of the components."""
+        weights, means = parameters["log_weights"].exp(), parameters["means"]
+        label = chosen(weights.unsqueeze(1).expand(-1, n_rows), generator).sort().values
+        noise = torch.randn(n_rows, self.n_features, dtype=means.dtype, device=means.device, generator=generator)
+        counts = torch.bincount(label, minlength=self.n_components).tolist()
+        covariances = parameters["covariances"].expand(self.n_components, *parameters["covariances"].shape[1:])
+        parts = [
+            self.covariance.scaled(each, part) for each, part in zip(covariances, noise.split(counts), strict=True)
+        ]
+        return means[label] + torch.cat(parts), label
+
+    # -- degenerate components --------------------------------------------------------------------------------------
+
+    def degenerate(self, parameters: Parameters) -> Tensor:
+        """True for components whose covariance is singular in float64, (K,)."""
+        matrices = self.covariance.matrices(parameters["covariances"])
+        failed = torch.linalg.cholesky_ex(matrices).info != 0
+        return failed.expand(self.n_components)
+
+    def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The parameters with no weight on some components, which have the others' mean covariance."""
+        log_weights = parameters["log_weights"].masked_fill(marks, NO_WEIGHT)
+        kept = parameters["covariances"] if self.covariance.tied else parameters["covariances"][~marks]
+        covariances = parameters["covariances"].clone()
+        if not self.covariance.tied:
+            covariances[marks] = kept.mean(0)
+        return parameters | {
+            "log_weights": log_weights - torch.logsumexp(log_weights, 0),
+            "covariances": covariances,
+        }
+
+    def placed(self, parameters: Parameters, index: Tensor, means: Tensor) -> Parameters:
+        """The parameters with some components at other means, each with the share of an average one."""
+        log_weights, places = parameters["log_weights"].clone(), parameters["means"].clone()
+        log_weights[index] = -math.log(self.n_components)
+        places[index] = means
+        return parameters | {"log_weights": log_weights - torch.logsumexp(log_weights, 0), "means": places}
+
+    def kept(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The parameters of the marked components only, for a model of their number."""
+        names = ["log_weights", "means"] + ([] if self.covariance.tied else ["covariances"])
+        result = parameters | {name: parameters[name][marks] for name in names}
+        result.pop("reference", None)
+        return result | {"log_weights": torch.log_softmax(result["log_weights"], 0)}
 
     def log_prior(self, parameters: Parameters) -> Tensor | float:
         if self.prior is None:

@@ -1,0 +1,384 @@
+"""What every estimator with an exact posterior shares: from rows to an EM run, and from parameters to densities."""
+
+import math
+from abc import abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skgen._tiles import Rows
+from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
+from skgen.estimators._data import check_moments, column_names
+from skgen.estimators._density import DensityEstimator
+from skgen.estimators._iterative import IterativeEstimator
+from skgen.estimators._run import Run
+from skgen.estimators._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from skgen.estimators._warnings import warn_user
+from skgen.training.em import EM_SOLVERS
+from skgen.training.optimizers import SOLVERS
+from skgen.training.stopping import Plateau
+
+NOISY_PATIENCE = 10
+"""Iterations without progress after which a solver whose bound may fall has converged."""
+FAR = 10.0
+"""Standard deviations of a column's mean from 0 beyond which rows are centred."""
+EARLY_ROWS = 1000
+"""Rows that partial_fit learns from together before it goes on chunk by chunk."""
+EARLY_ITERATIONS = 20
+
+EXACT_OPTIMISATION = {
+    "solver": [StrOptions(set(EM_SOLVERS))],
+    "gradient_method": [StrOptions(set(SOLVERS))],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
+    "learning_offset": [Interval(Real, 0, None, closed="left")],
+    "total_samples": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+}
+EXACT_STOPPING = {"tol": [Interval(Real, 0, None, closed="left")], "warm_start": ["boolean"]}
+EXACT_RUNTIME = {"device": [str], "random_state": ["random_state"], "verbose": ["verbose"]}
+
+
+class ExactRun(Run):
+    """A fit by one of the EM solvers.
+
+    Parameters
+    ----------
+    name : str
+        Name of the solver.
+    solver : Solver
+    tol : float
+        Rise of the bound, in nats per row, below which the solver has converged; 0 runs to the last iteration.
+    n_iterations : int
+        Largest number of iterations.
+    """
+
+    monitored = "lower_bound"
+
+    def __init__(self, name, solver, tol, n_iterations):
+        patience = (1 if solver.monotone else NOISY_PATIENCE) if tol > 0 else math.inf
+        super().__init__(Plateau(tol, patience), n_iterations)
+        self.name, self.solver = name, solver
+
+    def _records(self):
+        while True:
+            yield {"lower_bound": self.solver.step()}
+
+    @property
+    def device(self):
+        return self.solver.rows.x.device
+
+    def _values(self):
+        return torch.cat([value.flatten() for value in self.solver.parameters.values()])
+
+    def _restore(self, values):
+        old = self.solver.parameters
+        parts = values.to(self.device).split([value.numel() for value in old.values()])
+        self.solver.parameters = {
+            name: part.view(value.shape).clone() for (name, value), part in zip(old.items(), parts, strict=True)
+        }
+
+    def training_state(self):
+        state = {f"{self.name}.{name}": as_array(value) for name, value in self.solver.state().items()}
+        return state | {"generator": as_array(self.solver.generator.get_state())}
+
+    def load_training_state(self, state):
+        prefix = f"{self.name}."
+        named = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if named:
+            self.solver.load({name: torch.tensor(value) for name, value in named.items()})
+            self.solver.generator.set_state(torch.tensor(state["generator"]))
+
+
+class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator, IterativeEstimator):
+    """Base of the estimators whose model is an :class:`~skgen._exact.ExactModel`.
+
+    The fitted state is ``parameters_``, the model's parameters as float64 arrays, and ``center_``, which rows are taken
+    relative to. What users read, such as ``means_``, is derived from them, in the dtype of the training rows.
+
+    A subclass has the parameters named in ``EXACT_OPTIMISATION``, ``EXACT_STOPPING`` and ``EXACT_RUNTIME``.
+    """
+
+    score_kind = "exact"
+
+    # -- what a subclass fills in -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _build_model(self, n_features):
+        """The model of the chosen sizes and options."""
+
+    @abstractmethod
+    def _initial_parameters(self, model, rows, random_state):
+        """Where learning starts, as the model's parameters."""
+
+    def _decide(self, rows, moments):
+        """Store what follows from the parameters and the training rows, before the model is built."""
+
+    def _repair(self, model, rows):
+        """A function that replaces degenerate parameters after an M-step, or None."""
+        return None
+
+    def _kept(self, parameters):
+        """The parameters to keep of those that a run ends with."""
+        return parameters
+
+    def _n_early_rows(self):
+        """Number of rows that ``partial_fit`` learns from together."""
+        return EARLY_ROWS
+
+    # -- fitting ----------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, sample_weight=None):
+        """Fit the model by maximum likelihood, or at the mode of the posterior where there is a prior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows; NaN marks entries that are missing at random.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows: 0 leaves a row out, a whole number is the row repeated.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, y, {"sample_weight": sample_weight})
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, *, sample_weight=None):
+        """Learn from a chunk of rows, of any size.
+
+        The first thousand rows or so are kept and learnt from together, by EM. After them each chunk is learnt from
+        once, by online EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A chunk of training rows; NaN marks entries that are missing at random.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows.
+
+        Returns
+        -------
+        self : object
+            The updated estimator.
+        """
+        return self._partial_fit(X, {"sample_weight": sample_weight})
+
+    def _check_rows(self, X, *, reset=False):
+        return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+
+    def _prepare(self, X, metadata, *, fresh):
+        X = self._check_rows(X, reset=fresh)
+        weight = metadata["sample_weight"]
+        if weight is None:
+            return X, metadata, (X, None)
+        weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
+        kept = weight > 0
+        data = (X, weight) if kept.all() else (X[kept], weight[kept])
+        return X, metadata | {"sample_weight": weight}, data
+
+    def _start(self, data, *, fresh, partial=False):
+        X, weight = data
+        early = partial and (fresh or hasattr(self, "_early"))
+        if early and not fresh:
+            X, weight = self._early = _stacked(self._early, data)
+        elif early:
+            self._early = data
+        if hasattr(self, "_early") and not (early and len(X) < self._n_early_rows()):
+            del self._early
+        random_state = check_random_state(self.random_state)
+        device = self._training_device()
+        if fresh or early:
+            self._look_at(X, weight)
+        model = self._build_model(X.shape[1])
+        rows = self._rows(X, weight, device, model)
+        start = self._initial_parameters(model, rows, random_state) if fresh or early else self._tensors(device)
+        name = ("em" if early else "online") if partial else self.solver
+        solver = EM_SOLVERS[name](
+            model,
+            rows,
+            start,
+            generator=torch.Generator(device).manual_seed(seed_from(random_state)),
+            repair=self._repair(model, rows),
+            **self._options(name, partial),
+        )
+        n_iterations = (EARLY_ITERATIONS if early else 1) if partial else self.max_iter
+        run = ExactRun(name, solver, 0.0 if partial and not early else self.tol, n_iterations)
+        if not (fresh or early):
+            if name == "online":
+                solver.resume(self._statistics, self.n_samples_seen_)
+            run.follow(self)
+        return run
+
+    def _look_at(self, X, weight):
+        """Refuse or mention what a model cannot be learnt from, and choose the center."""
+        moments = RunningMoments.empty(X.shape[1]).updated(X, weight)
+        absent = np.broadcast_to(moments.count == 0, moments.mean.shape)
+        if absent.any():
+            raise ValueError(
+                f"Column(s) {column_names(self, absent)} of X have no observed value. Leave them out, or pass rows in "
+                "which they are observed."
+            )
+        check_moments(self, moments)
+        if moments.constant.any() and moments.n_rows > 1:
+            warn_user(
+                f"Constant column(s) {column_names(self, moments.constant)} carry no information; their variance is "
+                "the smallest allowed."
+            )
+        scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
+        far = bool((np.abs(moments.mean) > FAR * scale).any())
+        self._dtype = X.dtype.name
+        self.center_ = moments.mean if far else np.zeros_like(moments.mean)
+        self._decide((X, weight), moments)
+
+    def _options(self, name, partial):
+        """What a solver takes beyond what all of them take."""
+        return {
+            "online": {
+                "batch_size": self.batch_size,
+                "learning_decay": self.learning_decay,
+                "learning_offset": self.learning_offset,
+                "total_weight": float(self.total_samples) if partial else None,
+            },
+            "mcem": {"n_warmup": self.max_iter // 2},
+            "gradient": {"method": self.gradient_method, "learning_rate": self.learning_rate},
+        }.get(name, {})
+
+    def _rows(self, X, weight, device, model):
+        """Rows in tiles, on the device that computes."""
+        center = torch.from_numpy(self.center_).to(device) if self.center_.any() else None
+        weight = None if weight is None else torch.from_numpy(weight).to(device)
+        return Rows(as_tensor(X).to(device), weight, center, tile_rows=model.tile_rows())
+
+    def _training_device(self):
+        device = resolve_device(self.device)
+        if device.type == "mps":
+            raise ValueError("device='mps' has no float64, which exact models need: choose another device.")
+        return device
+
+    def _learnt(self, run):
+        # The last parameters have not been visited by an E-step yet: their bound is what is reported, and their
+        # statistics are what partial_fit goes on from.
+        parameters = self._kept(run.solver.parameters)
+        statistics, value = run.solver.expectation(parameters)
+        weight = run.solver.expectation.weight
+        return {
+            "parameters_": {name: as_array(each) for name, each in parameters.items()},
+            "lower_bound_": value,
+            "_statistics": {name: as_array(each / weight) for name, each in statistics.items()},
+        }
+
+    def _describe_data(self, data):
+        self.n_samples_seen_ = len(data[0])
+
+    # -- fitted state -----------------------------------------------------------------------------------------------
+
+    def _tensors(self, device):
+        return {name: torch.tensor(value).to(device) for name, value in self.parameters_.items()}
+
+    def _fitted(self):
+        """The fitted model, its posterior and the device that they are on."""
+        check_is_fitted(self)
+        if "exact" not in self._runtime.models:
+            try:
+                device = self._training_device()
+            except ValueError as error:
+                warn_user(f"{error} Using the CPU.")
+                device = torch.device("cpu")
+            model = self._build_model(self.n_features_in_)
+            self._runtime.models["exact"] = model, model.bind(model.refreshed(self._tensors(device))), device
+        return self._runtime.models["exact"]
+
+    def _cast(self, array):
+        """An array in the dtype of the training rows."""
+        return np.ascontiguousarray(array, dtype=self._dtype)
+
+    def _map_rows(self, X, function):
+        """Apply a function of the posterior and a tile to all rows; arrays in X's dtype with an entry per row."""
+        X = self._check_input(X)
+        model, posterior, device = self._fitted()
+        rows = self._rows(X, None, device, model)
+        columns = []
+        with torch.no_grad():
+            for tile, place in zip(rows, rows.places(), strict=True):
+                values = [value.cpu().numpy() for value in function(posterior, tile)]
+                columns = columns or [np.empty((len(X), *value.shape[1:]), X.dtype) for value in values]
+                place = place.cpu().numpy() if isinstance(place, torch.Tensor) else place
+                for column, value in zip(columns, values, strict=True):
+                    column[place] = value
+        return columns
+
+    def _check_input(self, X):
+        check_is_fitted(self)
+        return self._check_rows(X)
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def score_samples(self, X):
+        """Log-likelihood of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of those with missing entries (NaN), the likelihood of the observed ones.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Nats per row, exact, all constants included.
+        """
+        return self._map_rows(X, lambda posterior, tile: [posterior.log_prob(tile)])[0]
+
+    def impute(self, X, *, method="mean", random_state=None):
+        """Fill in missing entries from their distribution given the observed ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, NaN where an entry is missing.
+        method : {"mean", "sample"}, default="mean"
+            Conditional means, or draws from the conditional distribution.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws; None uses the estimator's own.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The rows, their observed entries unchanged.
+        """
+        if method not in ("mean", "sample"):
+            raise ValueError(f"method must be 'mean' or 'sample', got {method!r}.")
+        X = self._check_input(X)
+        generator = self._generator(random_state, self._fitted()[2]) if method == "sample" else None
+        center = torch.from_numpy(self.center_).to(self._fitted()[2])
+
+        def filled(posterior, tile):
+            return [tile.x + center if tile.observed is None else posterior.impute(tile, generator) + center]
+
+        return np.where(np.isnan(X), self._map_rows(X, filled)[0], X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _stacked(early, data):
+    """Rows and weights of two chunks together."""
+    X = np.concatenate([early[0], data[0]])
+    if early[1] is None and data[1] is None:
+        return X, None
+    weights = [np.ones(len(rows)) if weight is None else weight for rows, weight in (early, data)]
+    return X, np.concatenate(weights)

@@ -1,0 +1,346 @@
+"""What every mixture estimator shares: starts, degenerate components, labels and draws."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy.special import entr
+from sklearn.base import ClusterMixin
+
+from skgen._tiles import Rows
+from skgen.estimators._arrays import as_array, seed_from
+from skgen.estimators._exact_estimator import ExactEstimator
+from skgen.estimators._sklearn import Interval, StrOptions
+from skgen.training import clusters
+from skgen.training.em import BatchEM
+
+START_ROWS = 2000
+"""Rows that a start is found on, and as many again for every ten components."""
+START_ITERATIONS = 10
+"""Iterations of EM after which candidates for the start are compared."""
+KMEANS_ITERATIONS = 30
+CANDIDATES = 3
+"""Least number of candidates."""
+SMALLEST_SHARE = 1e-10
+"""Share of the rows below which a component is degenerate."""
+MOST_RESTARTS = 10
+"""How often a component may be put elsewhere before it is left out."""
+
+MIXTURE = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "on_degenerate": [StrOptions({"reinit", "prune", "raise"})],
+    "init_params": [StrOptions(set(clusters.INITS))],
+    "whiten_init": ["boolean"],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+}
+
+
+class Repairs:
+    """Replaces degenerate components after M-steps.
+
+    A component is degenerate where its share of the rows vanishes, or its covariance is singular.
+
+    Parameters
+    ----------
+    model : ExactModel
+        A mixture that has ``degenerate``, ``without``, ``placed`` and ``kept``.
+    rows : Rows
+    on_degenerate : {"reinit", "prune", "raise"}
+        What is done.
+    """
+
+    def __init__(self, model, rows, on_degenerate):
+        self.model, self.rows, self.on_degenerate = model, rows, on_degenerate
+        self.events, self.n_calls = [], 0
+        self.n_restarts = np.zeros(model.n_components, dtype=int)
+        self.pruned = np.zeros(model.n_components, dtype=bool)
+
+    def __call__(self, parameters, statistics):
+        self.n_calls += 1
+        share = statistics["weight"] / statistics["weight"].sum()
+        marks = ((share < SMALLEST_SHARE) | self.model.degenerate(parameters)).cpu().numpy()
+        new = marks & ~self.pruned
+        if not new.any():
+            return self.model.without(parameters, torch.from_numpy(self.pruned)) if self.pruned.any() else None
+        self._decide(new, share)
+        return self._replaced(parameters, new)
+
+    def _decide(self, new, share):
+        for k in np.flatnonzero(new):
+            if self.on_degenerate == "raise" or (self.pruned | new).all():
+                raise ValueError(
+                    f"Component {k} is degenerate after iteration {self.n_calls}: its share of the rows is "
+                    f"{float(share[k]):.3g}. Lower n_components, raise reg_covar, set a prior, or set "
+                    "on_degenerate='reinit' or 'prune'."
+                )
+            again = self.on_degenerate == "reinit" and self.n_restarts[k] < MOST_RESTARTS
+            self.n_restarts[k] += again
+            self.pruned[k] = not again
+            action = "reinit" if again else "prune"
+            self.events.append({"iteration": self.n_calls, "component": int(k), "action": action})
+
+    def _replaced(self, parameters, new):
+        """Components put at the rows that are explained worst, and those given up with no weight."""
+        again = new & ~self.pruned
+        sound = self.model.without(parameters, torch.from_numpy(new | self.pruned))
+        if again.any():
+            places = self._worst(sound, int(again.sum()))
+            sound = self.model.placed(sound, torch.from_numpy(np.flatnonzero(again)), places)
+        return sound
+
+    def _worst(self, parameters, n):
+        """The rows of lowest likelihood, with their missing entries at the center."""
+        posterior = self.model.bind(self.model.refreshed(parameters))
+        lowest, rows = [], []
+        for tile in self.rows:
+            value, index = torch.topk(posterior.log_prob(tile), min(n, len(tile.x)), largest=False)
+            lowest.append(value)
+            rows.append(tile.x[index])
+        return torch.cat(rows)[torch.argsort(torch.cat(lowest))[:n]]
+
+
+class MixtureEstimator(ClusterMixin, ExactEstimator):
+    """Base of the mixture estimators; a subclass has the parameters named in ``MIXTURE``.
+
+    Its model has ``from_responsibilities``, ``sample``, and what :class:`Repairs` asks of it; its posterior has
+    ``responsibilities``.
+    """
+
+    def _decide(self, data, moments):
+        if len(data[0]) < max(2, self.n_components):
+            raise ValueError(
+                f"Expected n_samples >= max(2, n_components) but got n_components = {self.n_components}, n_samples = "
+                f"{len(data[0])}. Lower n_components or pass more rows."
+            )
+        self.n_components_ = self.n_components
+
+    def _n_early_rows(self):
+        return super()._n_early_rows() + 20 * self.n_components
+
+    # -- starts -----------------------------------------------------------------------------------------------------
+
+    def _initial_parameters(self, model, rows, random_state):
+        """The best of some candidates, each an M-step on clusters of some rows and a few iterations of EM on these."""
+        start = clusters.start(
+            rows.x,
+            rows.weight,
+            self.n_components_,
+            init=self.init_params,
+            whiten=self.whiten_init,
+            n_restarts=max(self.n_init, CANDIDATES) if self.n_components_ > 1 else 1,
+            n_rows=START_ROWS * (1 + self.n_components_ // 10),
+            n_iter=KMEANS_ITERATIONS,
+            generator=torch.Generator().manual_seed(seed_from(random_state)),
+        )
+        some = Rows(start.x, start.weight, rows.center, rows.tile_rows, rows.incomplete_tile_rows)
+        x = start.x if rows.center is None else start.x - rows.center
+        filled = torch.where(x.isnan(), torch.nanmean(x, 0), x)
+        candidates = [model.from_responsibilities(each.T * start.weight, filled) for each in start.responsibilities]
+        if len(candidates) == 1:
+            return candidates[0]
+        tried = [self._tried(model, some, candidate) for candidate in candidates]
+        return max(tried, key=lambda each: each[1])[0]
+
+    def _tried(self, model, rows, parameters):
+        """A candidate after a few iterations, and its bound; as it was where they fail."""
+        try:
+            solver = BatchEM(model, rows, parameters, generator=None, repair=Repairs(model, rows, self.on_degenerate))
+            for _ in range(START_ITERATIONS):
+                solver.step()
+            return solver.parameters, solver.value()
+        except (FloatingPointError, torch.linalg.LinAlgError):
+            return parameters, -np.inf
+
+    def _repair(self, model, rows):
+        return Repairs(model, rows, self.on_degenerate)
+
+    def _learnt(self, run):
+        repair = run.solver.repair
+        if repair.pruned.any():
+            marks = torch.from_numpy(~repair.pruned)
+            run.solver.parameters = run.solver.model.kept(run.solver.parameters, marks)
+            repair.pruned = np.zeros(int(marks.sum()), dtype=bool)
+        learnt = super()._learnt(run) | {"events_": list(repair.events)}
+        return learnt | {"n_components_": len(learnt["parameters_"]["log_weights"])}
+
+    def _doubts(self, run):
+        if self.events_:
+            done = ", ".join(f"{each['action']} {each['component']}" for each in self.events_[:5])
+            yield (
+                f"{len(self.events_)} time(s) a component had no rows of its own ({done}{', ...' * (len(self.events_) > 5)}"
+                "); see events_. Lower n_components, raise reg_covar or set a prior."
+            )
+        if not run.converged and not run.interrupted and self.tol > 0:
+            yield (
+                f"EM did not converge in {run.epoch - run.start} iterations: the bound still rose by more than "
+                f"tol={self.tol:g}. Raise max_iter, or tol, or choose solver='em-accelerated'."
+            )
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def predict_proba(self, X):
+        """Probability of each component given a row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, NaN where an entry is missing.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            They add up to 1 in each row.
+        """
+        return self._map_rows(X, lambda posterior, tile: [posterior.responsibilities(tile)])[0]
+
+    def predict(self, X):
+        """Most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, NaN where an entry is missing.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Numbers of components.
+        """
+        return self.predict_proba(X).argmax(axis=1)
+
+    def fit_predict(self, X, y=None, *, sample_weight=None):
+        """Fit, and give the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Numbers of components.
+        """
+        return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def transform(self, X):
+        """Posterior mean of the latent variable: the responsibilities of the components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, NaN where an entry is missing.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            Probability of each component.
+        """
+        return self.predict_proba(X)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Independent draws, in the order of their components.
+        labels : ndarray of shape (n_samples,)
+            Component of each draw.
+        """
+        self._check_n_samples(n_samples)
+        model, _, device = self._fitted()
+        x, labels = model.sample(self._tensors(device), n_samples, self._generator(random_state, device))
+        return self._cast(as_array(x) + self.center_), as_array(labels)
+
+    @property
+    def weights_(self):
+        """Weights of the components, (n_components,)."""
+        return self._cast(np.exp(self.parameters_["log_weights"]))
+
+    @property
+    def means_(self):
+        """Means of the components, (n_components, n_features)."""
+        return self._cast(self.parameters_["means"] + self.center_)
+
+    @property
+    def lower_bounds_(self):
+        """The bound at the start of each iteration, in nats per row."""
+        return list(self.history_["lower_bound"])
+
+    # -- criteria ---------------------------------------------------------------------------------------------------
+
+    def _criterion(self, X, sample_weight, penalty_of):
+        total = float(np.sum(sample_weight)) if sample_weight is not None else len(X)
+        return -2 * total * self.score(X, sample_weight=sample_weight) + penalty_of(total)
+
+    def aic(self, X, sample_weight=None):
+        """Akaike's information criterion; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as a rule the training rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows.
+
+        Returns
+        -------
+        aic : float
+            In nats, summed over rows.
+        """
+        return self._criterion(X, sample_weight, lambda _: 2 * self._n_parameters())
+
+    def bic(self, X, sample_weight=None):
+        """Bayesian information criterion (Schwarz 1978), with the sum of the weights for the number of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as a rule the training rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows.
+
+        Returns
+        -------
+        bic : float
+            In nats, summed over rows; lower is better.
+        """
+        return self._criterion(X, sample_weight, lambda total: np.log(total) * self._n_parameters())
+
+    def icl(self, X, sample_weight=None):
+        """Integrated completed likelihood (Biernacki et al. 2000): BIC and twice the entropy of the labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as a rule the training rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows.
+
+        Returns
+        -------
+        icl : float
+            In nats, summed over rows; lower is better. It favours components that are apart.
+        """
+        entropy = entr(self.predict_proba(X).astype(np.float64)).sum(axis=1)
+        total = entropy.sum() if sample_weight is None else entropy @ np.asarray(sample_weight, dtype=np.float64)
+        return self.bic(X, sample_weight) + 2 * float(total)
+
+    def _n_parameters(self):
+        return self._fitted()[0].n_parameters()
