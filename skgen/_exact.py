@@ -36,9 +36,28 @@ class Posterior(ABC):
         """What the moments of complete rows add to the statistics and to the log-likelihood; differentiable."""
         return {}, 0.0
 
+    def impute(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
+        """Rows of a tile with missing entries filled in, (rows, features): by conditional means, or by draws."""
+        raise NotImplementedError(f"{type(self).__name__} does not fill in missing entries.")
+
     def draw(self, tile: Tile, generator: torch.Generator) -> Statistics:
         """Statistics of a tile with one draw from p(latent | x) in place of the expectation, moments included."""
         raise NotImplementedError(f"{type(self).__name__} has no posterior draws.")
+
+    def latent(self, tile: Tile) -> Tensor:
+        """Continuous latent variables from which Markov chains may start, (rows, latent)."""
+        raise NotImplementedError(f"{type(self).__name__} has no continuous latent variables.")
+
+    def log_joint(self, tile: Tile, z: Tensor) -> Tensor:
+        """log p(x, z) of each row in nats, (rows,), up to a constant for each row; differentiable in z (rows, latent).
+
+        Discrete latent variables are summed over.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no continuous latent variables.")
+
+    def complete(self, tile: Tile, z: Tensor) -> Statistics:
+        """Statistics of a tile with the latent variables z (rows, latent), moments included."""
+        raise NotImplementedError(f"{type(self).__name__} has no continuous latent variables.")
 
 
 class ExactModel(ABC):
@@ -74,6 +93,10 @@ class ExactModel(ABC):
     def moments(self, tile: Tile) -> Statistics:
         """Sums over complete rows that depend on no parameter, taken once."""
         return {}
+
+    def tile_rows(self) -> int:
+        """Number of rows in a tile that an E-step is fast with."""
+        return 8192
 
     def log_prior(self, parameters: Parameters) -> Tensor | float:
         """Log-density of the prior on the parameters, up to a constant, in nats; differentiable."""

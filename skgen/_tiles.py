@@ -153,7 +153,7 @@ class Rows:
         for _, place in self.incomplete_places():
             yield place
 
-    def take(self, index: Tensor) -> "Rows":
+    def take(self, index: slice | Tensor) -> "Rows":
         """The rows at some places, in tiles of the same size."""
         weight = None if self.weight is None else self.weight[index]
         return Rows(self.x[index], weight, self.center, self.tile_rows, self.incomplete_tile_rows)

@@ -10,6 +10,7 @@ from skgen.training.batches import Batches
 from skgen.training.steps import Scalars
 
 REPORTS_PER_EPOCH = 10
+REMEDY = "Lower learning_rate, set max_grad_norm, or check X for extreme values."
 
 
 def epochs(
@@ -59,9 +60,6 @@ def _finite(record: dict[str, float], epoch: int) -> dict[str, float]:
     return record
 
 
-def diverged(epoch: int, what: str) -> FloatingPointError:
-    """The error of an epoch after which a quantity is not finite."""
-    return FloatingPointError(
-        f"Training diverged in epoch {epoch + 1}: {what} is not finite. Lower learning_rate, set max_grad_norm, or "
-        "check X for extreme values."
-    )
+def diverged(epoch: int, what: str, *, unit: str = "epoch", remedy: str = REMEDY) -> FloatingPointError:
+    """The error of an epoch, or of another unit of training, after which a quantity is not finite."""
+    return FloatingPointError(f"Training diverged in {unit} {epoch + 1}: {what} is not finite. {remedy}")
