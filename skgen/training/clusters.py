@@ -120,7 +120,7 @@ def kmeans_plus_plus(
     """
     n_trials = n_trials or 2 + int(log(n_clusters))
     length, restart = _square(y), torch.arange(n_restarts, device=y.device)
-    favour = 1 + TIE * torch.arange(n_trials, device=y.device)
+    favour = 1 + TIE * torch.arange(n_trials, dtype=y.dtype, device=y.device)
     closest = torch.full((n_restarts, len(y)), torch.inf, dtype=y.dtype, device=y.device)
     cumulative = torch.cumsum(weight, 0).repeat(n_restarts, 1)
     chosen = []
@@ -203,7 +203,7 @@ def lloyd(y: Tensor, weight: Tensor, centres: Tensor, n_iter: int) -> tuple[Tens
     """
     length = _square(y)
     scale = torch.dot(weight, length) / weight.sum()
-    bias = TIE * scale * torch.arange(centres.shape[1], device=y.device)
+    bias = TIE * scale * torch.arange(centres.shape[1], dtype=y.dtype, device=y.device)
     labels, distance = _nearest(y, length, centres, bias)
     for _ in range(n_iter):
         means, mass = _means(y, weight, labels, centres.shape[1])
