@@ -100,8 +100,7 @@ class LinearGaussianPosterior(Posterior):
         deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)
         return mean + deviation.squeeze(-1)
 
-    def completed(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
-        """Rows with their missing entries filled by E[x | observed entries], or by a draw if there is a generator."""
+    def impute(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
         if tile.observed is None:
             return tile.x
         z = self.factors(tile)[0] if generator is None else self.drawn_factors(tile, generator)
@@ -110,8 +109,10 @@ class LinearGaussianPosterior(Posterior):
             filled += torch.sqrt(self.noise) * torch.empty_like(filled).normal_(generator=generator)
         return torch.where(tile.observed.mask, tile.x, filled)
 
+    def latent(self, tile: Tile) -> Tensor:
+        return self.factors(tile)[0]
+
     def log_joint(self, tile: Tile, z: Tensor) -> Tensor:
-        """log p(observed entries, z) of each row in nats, (rows,); differentiable."""
         square = (tile.x - self.mean - z @ self.loadings.T).square() / self.noise
         terms = -0.5 * (square + torch.log(self.noise) + LOG_2PI)
         if tile.observed is not None:

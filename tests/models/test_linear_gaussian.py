@@ -195,10 +195,10 @@ def test_missing_entries_are_filled_from_their_conditional_law(generator):
     mean = p["mean"][gone] + gain @ (x[0, seen] - p["mean"][seen])
     spread = sigma[gone][:, gone] - gain @ sigma[seen][:, gone]
     posterior = LinearGaussian(5, 2, "diagonal").bind(p)
-    filled = posterior.completed(next(iter(Rows(x))))
+    filled = posterior.impute(next(iter(Rows(x))))
     torch.testing.assert_close(filled[0, gone], mean, **ROUNDING)
     torch.testing.assert_close(filled[0, seen], x[0, seen])
-    drawn = posterior.completed(next(iter(Rows(x.expand(4000, -1).contiguous()))), generator)[:, gone]
+    drawn = posterior.impute(next(iter(Rows(x.expand(4000, -1).contiguous()))), generator)[:, gone]
     assert within(drawn, mean)
     assert within((drawn - mean)[:, :, None] * (drawn - mean)[:, None], spread)
 
