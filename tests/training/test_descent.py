@@ -46,7 +46,7 @@ class Run:
 
     def never_rose(self):
         """Whether no step raised the loss by more than it is rounded."""
-        return all(b <= a + 2 * ROUNDING * EPS * abs(a) for a, b in pairwise(self.losses))
+        return all(b <= a + ROUNDING * EPS * abs(a) for a, b in pairwise(self.losses))
 
 
 def rosenbrock(x):
