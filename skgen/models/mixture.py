@@ -16,8 +16,8 @@ NO_WEIGHT = -1e4
 """Log-weight of components that are left out."""
 SMALLEST_LOG = -300.0
 """Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
-RESOLVED = 1e-9
-"""Largest rounding error, in nats, of log-densities that are computed from features about the center."""
+RESOLVED = 1e-8
+"""Largest bound on rounding errors, in nats, of log-densities that are computed from features about the center."""
 EPSILON = torch.finfo(torch.float64).eps
 
 
@@ -322,9 +322,11 @@ class GaussianMixtureModel(ExactModel):
     def rounding(self, parameters: Parameters) -> float:
         """A bound on the rounding error, in nats, of a typical row's log-density from features about the center."""
         precision, _ = self.covariance.precision(parameters["covariances"])
-        second = self.covariance.phi(parameters["means"]).T + self.covariance.pack(parameters["covariances"])
-        typical = parameters["log_weights"].exp() @ second
-        return EPSILON * float((self.covariance.coefficients(precision) @ typical).max())
+        variances = self.covariance.matrices(parameters["covariances"]).diagonal(dim1=-2, dim2=-1)
+        typical = (parameters["log_weights"].exp() @ (parameters["means"].square() + variances)).sqrt()
+        # Terms of either sign cancel where features are correlated, and their errors do not.
+        products = self.covariance.phi(typical.unsqueeze(0))
+        return EPSILON * float((self.covariance.coefficients(precision).abs() @ products).max())
 
     def unconstrain(self, parameters: Parameters) -> Tensor:
         """Log-weights relative to the last, means, and log-Cholesky factors or log-variances."""
