@@ -4,180 +4,24 @@ import math
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics
-from skgen._tiles import Tile
-from skgen.distributions.low_rank import capacity, low_rank_partial, posterior_covariance, posterior_mean
-from skgen.distributions.normal import LOG_2PI
+from skgen._exact import ExactModel, Parameters, Statistics
+from skgen.models.factor_posterior import FactorMixturePosterior, pooled
+from skgen.models.mixture import NO_WEIGHT, chosen
 
 NOISES: dict[str, tuple[int, ...]] = {"diagonal": (), "isotropic": (1,), "shared": (0,)}
 """For each kind of noise, the axes of a (components, features) array along which its variances are equal."""
-SMALLEST_LOG = -300.0
-"""Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
+SMALLEST_NOISE = 1e-12
+"""Smallest noise variance as a share of the second moment of its column: what float64 tells from 0."""
 ALIVE = 1e-100
 """Share of the weight below which a component has no rows."""
 RIDGE = 1e-12
 """Added to the second moments of factors, whose prior variance is 1: it keeps them invertible, no more."""
+TILE_NUMBERS = 6 * 2**20
+"""Numbers in the arrays of a tile of incomplete rows."""
 FAINT = 0.01
 """Least variance, relative to the noise, that a factor starts with; at 0 it would stay there."""
-
-
-class FactorMixturePosterior(Posterior):
-    """Which component a row is from, and the factors behind it, at some parameters.
-
-    Parameters
-    ----------
-    model : FactorMixture
-    parameters : dict of str to Tensor
-    """
-
-    def __init__(self, model: "FactorMixture", parameters: Parameters) -> None:
-        self.model = model
-        self.log_weights, self.means = parameters["log_weights"], parameters["means"]
-        self.loadings, self.noise = parameters["loadings"], parameters["noise"]
-        self.shared = capacity(self.loadings, self.noise)
-        self.precision = 1 / self.noise
-        linear = self.means * self.precision
-        self.map = torch.cat([self.shared.projection.flatten(0, 1), linear])
-        self.offset = (self.shared.projection @ self.means.unsqueeze(2)).flatten()
-        constant = self.shared.log_determinant + (linear * self.means).sum(1) + LOG_2PI * model.n_features
-        self.constant = self.log_weights - 0.5 * constant
-
-    @property
-    def gain(self) -> Tensor:
-        """What takes a row's deviation from a mean to E[z | x, component], (K, factors, features)."""
-        gain: Tensor = torch.linalg.solve_triangular(self.shared.factor.mT, self.shared.projection, upper=True)
-        return gain
-
-    # -- densities ------------------------------------------------------------------------------------------------
-
-    def _complete(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x, component) of complete rows, (K, rows), and coordinates of the factors, (rows, K, factors).
-
-        Coordinates u are whitened: z given x and the component is N(L^-T u, L^-T L^-1).
-        """
-        product = x @ self.map.T
-        split = self.offset.numel()
-        u = (product[:, :split] - self.offset).view(len(x), *self.loadings.shape[::2])
-        quadratic = self.precision @ self.model.squares(x).T
-        joint = self.constant.unsqueeze(1) + product[:, split:].T + 0.5 * (u.square().sum(2).T - quadratic)
-        return joint, u
-
-    def _incomplete(self, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
-        """log p(observed, component), (K, rows), E[z | observed] and Cholesky factors of its inverse covariance."""
-        assert tile.observed is not None
-        log_prob, z, factor = low_rank_partial(tile.x, *tile.observed, self.means, self.loadings, self.noise)
-        return self.log_weights.unsqueeze(1) + log_prob, z, factor
-
-    def joint(self, tile: Tile) -> Tensor:
-        """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
-        return self._complete(tile.x)[0] if tile.observed is None else self._incomplete(tile)[0]
-
-    def log_prob(self, tile: Tile) -> Tensor:
-        return torch.logsumexp(self.joint(tile), 0)
-
-    def factors(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        """p(component | x), (K, rows), and E[z | x, component], (K, rows, factors)."""
-        if tile.observed is None:
-            joint, u = self._complete(tile.x)
-            z = posterior_mean(u.movedim(1, 0), self.shared.factor)
-        else:
-            joint, z, _ = self._incomplete(tile)
-        return torch.softmax(joint, 0), z
-
-    def completed(self, tile: Tile, generator: Generator | None = None) -> Tensor:
-        """Rows with missing entries at their conditional means, or drawn given the observed ones, (rows, features)."""
-        if tile.observed is None:
-            return tile.x
-        joint, z, factor = self._incomplete(tile)
-        r = torch.softmax(joint, 0)
-        if generator is None:
-            values = torch.einsum("kn,knd->nd", r, self.means.unsqueeze(1) + z @ self.loadings.mT)
-        else:
-            k, rows = drawn(r, generator), torch.arange(len(tile.x), device=r.device)
-            z = z[k, rows] + _spread(_normal(z[k, rows], generator), factor[k, rows])
-            values = self.generated(k, z, generator)
-        return torch.where(tile.observed.mask, tile.x, values)
-
-    def generated(self, labels: Tensor, z: Tensor, generator: Generator) -> Tensor:
-        """Rows drawn from p(x | z, component), (rows, features)."""
-        noise = self.noise.expand_as(self.means).sqrt()[labels]
-        x = (self.loadings[labels] @ z.unsqueeze(2)).squeeze(2) + self.means[labels]
-        return x + noise * _normal(x, generator)
-
-    def sample(self, n_rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Rows drawn from the mixture, (rows, features), and the components that they are from."""
-        labels = drawn(self.log_weights.exp().unsqueeze(1).expand(-1, n_rows), generator)
-        z = _normal(self.means.new_empty(n_rows, self.loadings.shape[2]), generator)
-        return self.generated(labels, z, generator), labels
-
-    # -- statistics -----------------------------------------------------------------------------------------------
-
-    def expect(self, tile: Tile) -> tuple[Statistics, Tensor]:
-        if tile.observed is None:
-            joint, u = self._complete(tile.x)
-            r, value = shares(joint, tile.weight)
-            return self._sums(tile.x, r, u, expected=True), value
-        joint, z, factor = self._incomplete(tile)
-        r, value = shares(joint, tile.weight)
-        return self._completed_sums(tile, r, z, posterior_covariance(factor)), value
-
-    def draw(self, tile: Tile, generator: Generator) -> Statistics:
-        if tile.observed is None:
-            joint, u = self._complete(tile.x)
-            r = self._one_drawn(joint, tile.weight, generator)
-            return self._sums(tile.x, r, u.add_(_normal(u, generator)), expected=False)
-        joint, z, factor = self._incomplete(tile)
-        r = self._one_drawn(joint, tile.weight, generator)
-        return self._completed_sums(tile, r, z + _spread(_normal(z, generator), factor), None)
-
-    @staticmethod
-    def _one_drawn(joint: Tensor, weight: Tensor | None, generator: Generator) -> Tensor:
-        """Weights of rows at one component drawn for each, 0 elsewhere, (K, rows)."""
-        labels = drawn(torch.softmax(joint, 0), generator)
-        one = torch.zeros_like(joint).scatter_(0, labels.unsqueeze(0), 1.0)
-        return one if weight is None else one * weight
-
-    def _sums(self, x: Tensor, r: Tensor, u: Tensor, *, expected: bool) -> Statistics:
-        """Statistics of complete rows; of coordinates u as they are, or with their unit covariance added."""
-        weight, factor = r.sum(1), self.shared.factor
-        weighted = u * r.T.unsqueeze(2)
-        cross = (x.T @ weighted.flatten(1)).view(-1, *u.shape[1:]).movedim(1, 0)
-        second = weighted.permute(1, 2, 0) @ u.movedim(1, 0)
-        if expected:
-            second = second + torch.diag_embed(weight.unsqueeze(1).expand(-1, u.shape[2]))
-        return {
-            "weight": weight,
-            "first": r @ x,
-            "square": (r.sum(0, keepdim=True) if 0 in self.model.pooled else r) @ self.model.squares(x),
-            "cross": posterior_mean(cross, factor),
-            "latent": posterior_mean(weighted.sum(0).unsqueeze(1), factor).squeeze(1),
-            "latent_second": posterior_mean(posterior_mean(second, factor).mT, factor),
-        }
-
-    def _completed_sums(self, tile: Tile, r: Tensor, z: Tensor, covariance: Tensor | None) -> Statistics:
-        """Statistics of incomplete rows: a missing entry is w'z + mean, plus noise, given the factors."""
-        assert tile.observed is not None
-        extended = torch.cat([z, torch.ones_like(z[..., :1])], -1)
-        moments = extended.unsqueeze(3) * extended.unsqueeze(2)
-        if covariance is not None:
-            moments[..., :-1, :-1] += covariance
-        moments *= r[..., None, None]
-        missing = (~tile.observed.mask).to(z)
-        unseen = (missing.T @ moments.flatten(2)).unflatten(2, moments.shape[2:])
-        regression = torch.cat([self.loadings, self.means.unsqueeze(2)], 2)
-        filled = (unseen @ regression.unsqueeze(3)).squeeze(3)
-        seen = tile.x.T @ (extended * r.unsqueeze(2))
-        square = r @ tile.x.square() + (filled * regression).sum(2) + self.noise * unseen[..., -1, -1]
-        total = moments.sum(1)
-        return {
-            "weight": total[:, -1, -1],
-            "first": (seen + filled)[..., -1],
-            "square": self.model.pool(square),
-            "cross": (seen + filled)[..., :-1],
-            "latent": total[:, :-1, -1],
-            "latent_second": total[:, :-1, :-1],
-        }
 
 
 class FactorMixture(ExactModel):
@@ -230,14 +74,10 @@ class FactorMixture(ExactModel):
 
     def pool(self, values: Tensor) -> Tensor:
         """Sums of (components, features) over the entries that share a noise variance."""
-        return values.sum(self.pooled, keepdim=True) if self.pooled else values
-
-    def squares(self, x: Tensor) -> Tensor:
-        """Squares of rows (rows, features), or their sums (rows, 1) where these are all that matters."""
-        return x.square().sum(1, keepdim=True) if 1 in self.pooled else x.square()
+        return pooled(values, self.pooled)
 
     def bind(self, parameters: Parameters) -> FactorMixturePosterior:
-        return FactorMixturePosterior(self, parameters)
+        return FactorMixturePosterior(parameters)
 
     # -- learning -------------------------------------------------------------------------------------------------
 
@@ -261,7 +101,8 @@ class FactorMixture(ExactModel):
         loadings = torch.linalg.solve_triangular(factor.mT, cross, upper=True, left=False)
         explained = weight.unsqueeze(1) * (loadings.square().sum(2) + means.square() - self.reg_covar)
         count = self.pool(weight.unsqueeze(1).expand_as(means))
-        noise = ((statistics["square"] - self.pool(explained)) / count).clamp(min=self.min_noise)
+        residual = (statistics["square"] - self.pool(explained)) / count
+        noise = torch.maximum(residual, SMALLEST_NOISE * statistics["square"] / count).clamp(min=self.min_noise)
         new = {"means": means, "loadings": loadings, "noise": noise}
         if not alive.all():
             new = {name: self._kept(name, value, parameters[name], alive) for name, value in new.items()}
@@ -289,79 +130,92 @@ class FactorMixture(ExactModel):
             "noise": self.min_noise + torch.exp(named["noise"]),
         }
 
+    def tile_rows(self) -> int:
+        """Rows of a tile whose products stay in a processor's cache."""
+        return 1024
+
+    def incomplete_tile_rows(self) -> int:
+        """Rows of a tile of incomplete rows, each of which has its own moments of factors."""
+        numbers = self.n_components * (3 * (self.n_factors + 1) ** 2 + 4 * self.n_features)
+        return min(256, max(16, TILE_NUMBERS // numbers))
+
+    def sample(self, parameters: Parameters, n_rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Independent draws (n_rows, features) and their components (n_rows,), in the order of the components."""
+        posterior, weights = self.bind(parameters), parameters["log_weights"].exp()
+        label = chosen(weights.unsqueeze(1).expand(-1, n_rows), generator).sort().values
+        z = torch.empty(n_rows, self.n_factors, dtype=weights.dtype, device=weights.device).normal_(generator=generator)
+        return posterior.rows_from(label, z, generator), label
+
+    # -- degenerate components ------------------------------------------------------------------------------------
+
+    def degenerate(self, parameters: Parameters) -> Tensor:
+        """True for components without any noise that float64 tells from 0, (K,)."""
+        means, noise = parameters["means"], parameters["noise"]
+        smallest = 2 * SMALLEST_NOISE * (means.square() + parameters["loadings"].square().sum(2))
+        if not self.reg_covar:
+            smallest = smallest.clamp(min=self.min_noise)
+        return (noise <= smallest).all(1)
+
+    def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The parameters with no weight on some components, which have the heaviest one's factors and noise."""
+        log_weights = parameters["log_weights"].masked_fill(marks, NO_WEIGHT)
+        source = torch.where(marks, log_weights.argmax(), torch.arange(self.n_components, device=marks.device))
+        names = ["loadings"] + ([] if 0 in self.pooled else ["noise"])
+        copied = {name: parameters[name][source] for name in names}
+        return parameters | {"log_weights": torch.log_softmax(log_weights, 0), **copied}
+
+    def placed(self, parameters: Parameters, index: Tensor, means: Tensor) -> Parameters:
+        """The parameters with some components at other means, each with the share of an average one."""
+        log_weights, places = parameters["log_weights"].clone(), parameters["means"].clone()
+        log_weights[index] = -math.log(self.n_components)
+        places[index] = means
+        return parameters | {"log_weights": torch.log_softmax(log_weights, 0), "means": places}
+
+    def kept(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The parameters of the marked components only, for a model of their number."""
+        names = ["log_weights", "means", "loadings"] + ([] if 0 in self.pooled else ["noise"])
+        result = parameters | {name: parameters[name][marks] for name in names}
+        return result | {"log_weights": torch.log_softmax(result["log_weights"], 0)}
+
     # -- starting -------------------------------------------------------------------------------------------------
 
-    def initial(self, x: Tensor, weight: Tensor, responsibilities: Tensor) -> Parameters:
-        """Parameters from a clustering: probabilistic PCA of each cluster, in closed form.
+    def from_responsibilities(self, r: Tensor, x: Tensor) -> Parameters:
+        """Probabilistic PCA of each cluster in closed form, with the noise variances that it leaves.
 
         Parameters
         ----------
+        r : Tensor of shape (K, rows)
+            Shares of the clusters in each row, times its weight.
         x : Tensor of shape (rows, features)
-            Centred rows, NaN where missing, which counts as the cluster's mean.
-        weight : Tensor of shape (rows,)
-            Weights.
-        responsibilities : Tensor of shape (rows, K)
-            Shares of the clusters in each row.
+            Complete rows.
         """
-        r = (responsibilities * weight.unsqueeze(1)).T
         total = r.sum(1).clamp(min=ALIVE)
-        there = ~torch.isnan(x)
-        filled = torch.where(there, x, 0.0)
-        counts = r @ there.to(x)
-        means = (r @ filled) / counts.clamp(min=ALIVE)
-        loadings, noise = [], []
-        for share, mean, size in zip(r, means, total, strict=True):
-            kept = share > 0
-            scale = torch.sqrt(share[kept] / size).unsqueeze(1)
-            found, residual = self._principal(torch.where(there[kept], filled[kept] - mean, 0.0) * scale)
-            loadings.append(found)
-            noise.append(residual)
-        variances = self.pool(total.unsqueeze(1) * torch.stack(noise)) / self.pool(total.unsqueeze(1).expand_as(means))
+        means = r @ x / total.unsqueeze(1)
+        rows = [
+            torch.sqrt(share[share > 0] / size).unsqueeze(1) * (x[share > 0] - mean)
+            for share, size, mean in zip(r, total, means, strict=True)
+        ]
+        loadings, noise = (torch.stack(parts) for parts in zip(*map(self._principal, rows), strict=True))
+        count = self.pool(total.unsqueeze(1).expand_as(means))
         return {
             "log_weights": torch.log(total / total.sum()),
             "means": means,
-            "loadings": torch.stack(loadings),
-            "noise": variances.clamp(min=self.min_noise),
+            "loadings": loadings,
+            "noise": (self.pool(total.unsqueeze(1) * noise) / count).clamp(min=self.min_noise),
         }
 
     def _principal(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loadings (features, factors) of PPCA on rows y with covariance y'y + reg_covar, and variances left over."""
-        rows, d = y.shape
+        """Loadings (features, factors) of PPCA on rows with covariance y'y + reg_covar, and variances left over."""
+        n_rows, d = y.shape
         q = self.n_factors
-        values, vectors = torch.linalg.eigh(y.T @ y if rows >= d else y @ y.T)
+        lacking = (0, max(0, q - n_rows))
+        values, vectors = torch.linalg.eigh(y.T @ y if n_rows >= d else y @ y.T)
         top = vectors[:, -q:].flip(1)
-        if rows < d:
-            top = torch.nn.functional.pad(y.T @ top, (0, max(0, q - rows)))
+        if n_rows < d:  # QR makes up for the directions that few rows do not have
+            top = F.pad(y.T @ top, lacking)
             top = torch.linalg.qr(top / torch.linalg.vector_norm(top, dim=0).clamp(min=ALIVE))[0]
-        leading = torch.nn.functional.pad(values[-q:].flip(0), (0, max(0, q - rows))).clamp(min=0) + self.reg_covar
+        leading = F.pad(values[-q:].flip(0), lacking).clamp(min=0) + self.reg_covar
         variance = y.square().sum(0) + self.reg_covar
         rest = ((variance.sum() - leading.sum()) / max(1, d - q)).clamp(min=self.min_noise)
         loadings = top * torch.sqrt(torch.maximum(leading - rest, FAINT * rest))
         return loadings, (variance - loadings.square().sum(1)).clamp(min=FAINT * variance)
-
-
-def shares(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Responsibilities times weights, in the memory of log p(x, component), and the sum of weight times log p(x)."""
-    peak = joint.amax(0)
-    r = joint.sub_(peak).clamp_(min=SMALLEST_LOG).exp_()
-    total = r.sum(0)
-    log_prob = total.log().add_(peak)
-    if weight is None:
-        return r.div_(total), log_prob.sum()
-    return r.mul_(weight / total), torch.dot(log_prob, weight)
-
-
-def drawn(probabilities: Tensor, generator: Generator) -> Tensor:
-    """Labels drawn from the columns of probabilities (K, rows), (rows,)."""
-    return torch.multinomial(probabilities.T, 1, generator=generator).squeeze(1)
-
-
-def _normal(like: Tensor, generator: Generator) -> Tensor:
-    """Standard normal numbers in the shape of a tensor."""
-    return torch.empty_like(like).normal_(generator=generator)
-
-
-def _spread(noise: Tensor, factor: Tensor) -> Tensor:
-    """Noise (..., q) times L^-T, whose covariance is that of the factors given a row."""
-    spread: Tensor = torch.linalg.solve_triangular(factor.mT, noise.unsqueeze(-1), upper=True).squeeze(-1)
-    return spread

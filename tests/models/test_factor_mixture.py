@@ -1,21 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import logsumexp
-from scipy.stats import chi2, multivariate_normal
+from scipy.stats import chi2
 from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as PlainFactorAnalysis
 from sklearn.mixture import GaussianMixture as PlainMixture
 
-from skgen._tiles import Observed, Rows, Tile
+from skgen._tiles import Rows, Tile
 from skgen.models.factor_mixture import NOISES, FactorMixture
 from skgen.training.expectation import Expectation
+from tests.models.factor_parts import ROUNDING, D, K, Q, covariances, parameters_of, sampled, with_missing
 from tests.parts import normal
-
-K, D, Q = 3, 5, 2
-# Sums of a few hundred products of numbers of order one to a hundred.
-ROUNDING = {"rtol": 1e-10, "atol": 1e-10}
-
 
 SIDES = pytest.mark.parametrize("noise", sorted(NOISES))
 
@@ -23,51 +18,6 @@ SIDES = pytest.mark.parametrize("noise", sorted(NOISES))
 @pytest.fixture(params=sorted(NOISES))
 def model(request):
     return FactorMixture(D, K, Q, request.param)
-
-
-def parameters_of(model, generator, spread=2.0):
-    shapes = model.shapes()
-    return {
-        "log_weights": torch.log_softmax(normal(*shapes["log_weights"], generator=generator), 0),
-        "means": spread * normal(*shapes["means"], generator=generator),
-        "loadings": normal(*shapes["loadings"], generator=generator),
-        "noise": torch.exp(normal(*shapes["noise"], generator=generator)),
-    }
-
-
-def sampled(model, n_rows, generator, **options):
-    parameters = parameters_of(model, generator, **options)
-    return parameters, model.bind(parameters).sample(n_rows, generator)[0]
-
-
-def covariances(parameters):
-    loadings, noise = parameters["loadings"], parameters["noise"]
-    return loadings @ loadings.mT + torch.diag_embed(noise.expand(loadings.shape[:-1]))
-
-
-def dense_joint(parameters, x):
-    """log p(observed entries of x, component), (rows, K), by SciPy."""
-    joint = np.tile(parameters["log_weights"].numpy(), (len(x), 1))
-    for k, covariance in enumerate(covariances(parameters).numpy()):
-        for n, row in enumerate(x.numpy()):
-            there = ~np.isnan(row)
-            if there.any():
-                dense = multivariate_normal(parameters["means"][k][there], covariance[np.ix_(there, there)])
-                joint[n, k] += dense.logpdf(row[there])
-    return joint
-
-
-def with_missing(x, generator, share=1 / 3):
-    """A copy with about that share of the entries missing: none in the first row, all in the second."""
-    missing = torch.empty_like(x).uniform_(generator=generator) < share
-    missing[0], missing[1] = False, True
-    return x.masked_fill(missing, float("nan"))
-
-
-def incomplete_tile(x):
-    """All rows in one incomplete tile, also those without a missing entry, in their order."""
-    patterns, index = torch.unique(~torch.isnan(x), dim=0, return_inverse=True)
-    return Tile(x.nan_to_num(), None, Observed(patterns, index))
 
 
 def maximised(model, rows, parameters, n_iter):
@@ -81,39 +31,7 @@ def maximised(model, rows, parameters, n_iter):
 
 
 def one_cluster(model, x):
-    ones = x.new_ones(len(x))
-    return model.initial(x, ones, ones.unsqueeze(1))
-
-
-# -- densities ----------------------------------------------------------------------------------------------------
-
-
-def test_densities_are_those_of_dense_normals(model, generator):
-    parameters, x = sampled(model, 20, generator)
-    joint = dense_joint(parameters, x)
-    posterior = model.bind(parameters)
-    np.testing.assert_allclose(posterior.joint(Tile(x)).T, joint, rtol=1e-10)
-    np.testing.assert_allclose(posterior.log_prob(Tile(x)), logsumexp(joint, axis=1), rtol=1e-10)
-
-
-def test_a_row_with_missing_entries_has_the_marginal_density(model, generator):
-    parameters, x = sampled(model, 20, generator)
-    x = with_missing(x, generator)
-    posterior, tile = model.bind(parameters), incomplete_tile(x)
-    np.testing.assert_allclose(posterior.joint(tile).T, dense_joint(parameters, x), **ROUNDING)
-
-
-def test_factors_are_the_conditional_means_of_dense_normals(model, generator):
-    parameters, x = sampled(model, 20, generator)
-    x = with_missing(x, generator)
-    r, z = model.bind(parameters).factors(incomplete_tile(x))
-    for n, row in enumerate(x):
-        there = ~torch.isnan(row)
-        loadings, means = parameters["loadings"][:, there], parameters["means"][:, there]
-        inside = covariances(parameters)[:, there][:, :, there]
-        expected = loadings.mT @ torch.linalg.solve(inside, (row[there] - means).unsqueeze(2))
-        torch.testing.assert_close(z[:, n], expected.squeeze(2), **ROUNDING)
-    torch.testing.assert_close(r.sum(0), torch.ones(20, dtype=r.dtype))
+    return model.from_responsibilities(x.new_ones(1, len(x)), x)
 
 
 def test_one_cluster_starts_at_the_likelihood_of_principal_components(generator):
@@ -133,46 +51,6 @@ def test_one_component_reaches_the_likelihood_of_factor_analysis(generator):
     _, values = maximised(model, Rows(x), one_cluster(model, x), 500)
     plain = PlainFactorAnalysis(2, tol=1e-10, max_iter=5000, svd_method="lapack").fit(x.numpy())
     assert abs(values[-1] - plain.score(x.numpy())) < 1e-6
-
-
-# -- statistics ---------------------------------------------------------------------------------------------------
-
-
-def test_statistics_add_over_tiles(model, generator):
-    parameters, x = sampled(model, 60, generator)
-    x = with_missing(x, generator)
-    weight = torch.empty(60, dtype=x.dtype).uniform_(generator=generator)
-    whole = Expectation(model, Rows(x, weight, tile_rows=100, incomplete_tile_rows=100))(parameters)
-    parts = Expectation(model, Rows(x, weight, tile_rows=7, incomplete_tile_rows=5))(parameters)
-    torch.testing.assert_close(whole, parts, **ROUNDING)
-
-
-def test_complete_rows_have_one_set_of_statistics_however_they_are_told(model, generator):
-    parameters, x = sampled(model, 30, generator)
-    posterior = model.bind(parameters)
-    torch.testing.assert_close(posterior.expect(Tile(x)), posterior.expect(incomplete_tile(x)), **ROUNDING)
-
-
-def test_integer_weights_are_repetitions(model, generator):
-    parameters, x = sampled(model, 40, generator)
-    x = with_missing(x, generator)
-    times = torch.randint(0, 4, (40,), generator=generator)
-    weighted = Expectation(model, Rows(x, times.double()))(parameters)
-    repeated = Expectation(model, Rows(x.repeat_interleave(times, 0)))(parameters)
-    torch.testing.assert_close(weighted, repeated, **ROUNDING)
-
-
-def test_posterior_draws_have_the_expected_statistics_in_the_mean(model, generator):
-    parameters, x = sampled(model, 12, generator, spread=0.3)
-    posterior, n_draws = model.bind(parameters), 1000
-    for tile in (Tile(x), incomplete_tile(with_missing(x, generator))):
-        expected, _ = posterior.expect(tile)
-        draws = [posterior.draw(tile, generator) for _ in range(n_draws)]
-        for name, value in expected.items():
-            each = torch.stack([draw[name] for draw in draws])
-            error = each.std(0) / n_draws**0.5
-            # Standard errors, of about 60 numbers; 1e-10 for those that do not vary.
-            assert bool(((each.mean(0) - value).abs() <= 5 * error + 1e-10).all()), name
 
 
 # -- learning -----------------------------------------------------------------------------------------------------
@@ -217,7 +95,7 @@ def test_all_factors_but_one_and_isotropic_noise_are_a_full_covariance_mixture(g
     reg_covar = 0.01
     model = FactorMixture(4, 2, 3, "isotropic", reg_covar=reg_covar)
     r = torch.nn.functional.one_hot(torch.arange(300) // 150, 2).double()
-    parameters, values = maximised(model, Rows(x), model.initial(x, x.new_ones(300), r), 1000)
+    parameters, values = maximised(model, Rows(x), model.from_responsibilities(r.T, x), 1000)
     found = covariances(parameters)
     full = PlainMixture(
         2,
@@ -265,9 +143,35 @@ def test_duplicated_rows_and_constant_columns_reach_the_smallest_noise(model, ge
     x[:, 0] = 3.0
     model = FactorMixture(D, K, Q, reg_covar=1e-3)
     r = torch.nn.functional.one_hot(torch.arange(40) % K, K).double()
-    parameters, values = maximised(model, Rows(x), model.initial(x, x.new_ones(40), r), 50)
+    parameters, values = maximised(model, Rows(x), model.from_responsibilities(r.T, x), 50)
     assert float(parameters["noise"].min()) == 1e-3
     assert np.isfinite(values).all()
+
+
+# -- degenerate components ----------------------------------------------------------------------------------------
+
+
+def test_a_component_on_fewer_rows_than_factors_is_degenerate_without_regularisation(generator):
+    x = torch.cat([normal(200, D, generator=generator), 9 + normal(2, D, generator=generator)])
+    r = torch.nn.functional.one_hot((torch.arange(202) >= 200).long(), 2).double().T
+    for reg_covar, expected in ((0.0, [False, True]), (1e-3, [False, False])):
+        model = FactorMixture(D, 2, Q, reg_covar=reg_covar)
+        parameters, _ = maximised(model, Rows(x), model.from_responsibilities(r, x), 50)
+        assert model.degenerate(parameters).tolist() == expected
+
+
+def test_components_are_left_out_placed_elsewhere_and_kept(model, generator):
+    parameters = parameters_of(model, generator)
+    x = normal(20, D, generator=generator)
+    marks = torch.tensor([False, True, False])
+    without = model.without(parameters, marks)
+    assert bool((model.bind(without).responsibilities(Tile(x))[:, 1] == 0).all())
+    kept = model.kept(without, ~marks)
+    np.testing.assert_allclose(model.bind(kept).log_prob(Tile(x)), model.bind(without).log_prob(Tile(x)), rtol=1e-10)
+    placed = model.placed(without, torch.tensor([1]), x[:1])
+    torch.testing.assert_close(placed["means"][1], x[0])
+    assert float(placed["log_weights"][1]) > -2
+    torch.testing.assert_close(placed["log_weights"].exp().sum(), x.new_tensor(1.0))
 
 
 # -- starting -----------------------------------------------------------------------------------------------------
@@ -278,7 +182,7 @@ def test_a_start_has_a_likelihood_whatever_the_number_of_rows(model, n_rows, gen
     x = normal(n_rows, D, generator=generator)
     r = torch.zeros(n_rows, K, dtype=x.dtype)
     r[:, 0] = 1.0  # the others have no rows at all
-    parameters = model.initial(x, x.new_ones(n_rows), r)
+    parameters = model.from_responsibilities(r.T, x)
     assert {name: tuple(value.shape) for name, value in parameters.items()} == model.shapes()
     # Factors that start at 0 would stay there.
     assert bool((torch.linalg.svdvals(parameters["loadings"]) > 0).all())
@@ -288,8 +192,8 @@ def test_a_start_has_a_likelihood_whatever_the_number_of_rows(model, n_rows, gen
 def test_few_rows_start_as_their_repetitions_do(model, generator):
     """Few rows are decomposed by their products with one another, many by those of columns."""
     x = normal(4, D, generator=generator)
-    r = torch.ones(4, K, dtype=x.dtype) / K
-    few, many = model.initial(x, 6 * x.new_ones(4), r), model.initial(x.repeat(6, 1), x.new_ones(24), r.repeat(6, 1))
+    r = torch.ones(K, 4, dtype=x.dtype) / K
+    few, many = model.from_responsibilities(6 * r, x), model.from_responsibilities(r.repeat(1, 6), x.repeat(6, 1))
     torch.testing.assert_close(few["noise"], many["noise"], **ROUNDING)
     torch.testing.assert_close(covariances(few), covariances(many), **ROUNDING)
 
@@ -300,7 +204,7 @@ def test_few_rows_start_as_their_repetitions_do(model, generator):
 def test_samples_have_the_moments_of_the_mixture(model, generator):
     parameters = parameters_of(model, generator)
     n = 40000
-    x, labels = model.bind(parameters).sample(n, generator)
+    x, labels = model.sample(parameters, n, generator)
     weights = parameters["log_weights"].exp()
     counts = torch.bincount(labels, minlength=K)
     assert float(((counts - n * weights) ** 2 / (n * weights)).sum()) < chi2(K - 1).isf(1e-4)
@@ -309,24 +213,6 @@ def test_samples_have_the_moments_of_the_mixture(model, generator):
         products = (y.unsqueeze(2) * y.unsqueeze(1)).flatten(1)
         error = (products.mean(0) - covariance.flatten()).abs() / (products.std(0) / len(y) ** 0.5)
         assert float(error.max()) < 5  # standard errors, of 15 numbers
-
-
-def test_completed_rows_are_the_conditional_means_and_draws_scatter_about_them(model, generator):
-    parameters, x = sampled(model, 3, generator)
-    x[0, 1:3] = x[1] = x[2, 0] = float("nan")
-    posterior, tile = model.bind(parameters), incomplete_tile(x)
-    mean = posterior.completed(tile)
-    r = torch.softmax(torch.tensor(dense_joint(parameters, x)), 1)
-    for n, row in enumerate(x):
-        there = ~torch.isnan(row)
-        c, m = covariances(parameters), parameters["means"]
-        weights = torch.linalg.solve(c[:, there][:, :, there], (row[there] - m[:, there]).unsqueeze(2))
-        expected = r[n] @ (m[:, ~there] + (c[:, ~there][:, :, there] @ weights).squeeze(2))
-        torch.testing.assert_close(mean[n, ~there], expected, **ROUNDING)
-        assert torch.equal(mean[n, there], row[there])
-    draws = torch.stack([posterior.completed(tile, generator) for _ in range(1000)])
-    error = (draws.mean(0) - mean).abs() / (draws.std(0) / 1000**0.5).clamp(min=1e-12)
-    assert float(error.max()) < 5  # standard errors, of 8 numbers
 
 
 def test_free_parameters_are_counted_without_rotations():

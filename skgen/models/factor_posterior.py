@@ -1,0 +1,219 @@
+"""What a row says of its component and of the factors behind it, in a mixture of factor analysers."""
+
+import torch
+from torch import Generator, Tensor
+
+from skgen._exact import Parameters, Posterior, Statistics
+from skgen._tiles import Tile
+from skgen.distributions.low_rank import (
+    Capacity,
+    capacity,
+    low_rank_log_prob,
+    low_rank_partial,
+    posterior_covariance,
+    posterior_mean,
+    projected,
+)
+from skgen.distributions.normal import LOG_2PI
+from skgen.models.mixture import EPSILON, RESOLVED, SMALLEST_LOG, chosen
+
+
+def pooled(values: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Sums over some axes, which are kept; over none if there are none."""
+    return values.sum(axes, keepdim=True) if axes else values
+
+
+class FactorMixturePosterior(Posterior):
+    """Which component a row is from, and the factors behind it, at some parameters.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+        Those of a :class:`~skgen.models.factor_mixture.FactorMixture`.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.log_weights, self.means = parameters["log_weights"], parameters["means"]
+        self.loadings, self.noise = parameters["loadings"], parameters["noise"]
+        self.pooled = tuple(axis for axis, size in enumerate(self.noise.shape) if size < self.means.shape[axis])
+        self.shared = capacity(self.loadings, self.noise)
+        self.precision = 1 / self.noise
+        linear = self.means * self.precision
+        self.map = torch.cat([self.shared.projection.flatten(0, 1), linear])
+        self.offset = (self.shared.projection @ self.means.unsqueeze(2)).flatten()
+        constant = self.shared.log_determinant + (linear * self.means).sum(1) + LOG_2PI * self.means.shape[1]
+        self.constant = self.log_weights - 0.5 * constant
+        self.expanded = self.resolved
+
+    def _squares(self, x: Tensor) -> Tensor:
+        """Squares of rows (rows, features), or their sums (rows, 1) where noise variances are equal."""
+        return x.square().sum(1, keepdim=True) if 1 in self.pooled else x.square()
+
+    @property
+    def gain(self) -> Tensor:
+        """What takes a row's deviation from a mean to E[z | x, component], (K, factors, features)."""
+        gain: Tensor = torch.linalg.solve_triangular(self.shared.factor.mT, self.shared.projection, upper=True)
+        return gain
+
+    # -- densities ------------------------------------------------------------------------------------------------
+
+    @property
+    def resolved(self) -> bool:
+        """Whether squares may be expanded about the center: whether no typical row feels the rounding."""
+        loadings, means, weights = self.loadings.detach(), self.means.detach(), self.log_weights.detach().exp()
+        second = weights @ (loadings.square().sum(2) + means.square() + self.noise.detach())
+        return EPSILON * float((second * self.precision.detach()).sum(1).max()) < RESOLVED
+
+    def _complete(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, component) of complete rows, (K, rows), and coordinates of the factors, (rows, K, factors).
+
+        Coordinates u are whitened: z given x and the component is N(L^-T u, L^-T L^-1).
+        """
+        if not self.expanded:
+            return self._complete_one_by_one(x)
+        product = x @ self.map.T
+        split = self.offset.numel()
+        u = (product[:, :split] - self.offset).view(len(x), *self.loadings.shape[::2])
+        quadratic = self.precision @ self._squares(x).T
+        joint = self.constant.unsqueeze(1) + product[:, split:].T + 0.5 * (u.square().sum(2).T - quadratic)
+        return joint, u
+
+    def _complete_one_by_one(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same where noise is so small that only residuals from each component's own factors tell it."""
+        joint, u = [], []
+        noise = self.noise.expand_as(self.means)
+        for mean, loadings, variance, *shared in zip(self.means, self.loadings, noise, *self.shared, strict=True):
+            joint.append(low_rank_log_prob(x, mean, loadings, variance, Capacity(*shared)))
+            u.append(projected(x, mean, Capacity(*shared)))
+        return self.log_weights.unsqueeze(1) + torch.stack(joint), torch.stack(u, 1)
+
+    def _incomplete(self, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(observed, component), (K, rows), E[z | observed] and Cholesky factors of its inverse covariance."""
+        assert tile.observed is not None
+        log_prob, z, factor = low_rank_partial(tile.x, *tile.observed, self.means, self.loadings, self.noise)
+        return self.log_weights.unsqueeze(1) + log_prob, z, factor
+
+    def joint(self, tile: Tile) -> Tensor:
+        """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
+        return self._complete(tile.x)[0] if tile.observed is None else self._incomplete(tile)[0]
+
+    def log_prob(self, tile: Tile) -> Tensor:
+        return torch.logsumexp(self.joint(tile), 0)
+
+    def responsibilities(self, tile: Tile) -> Tensor:
+        """p(component | x), (rows, K)."""
+        return torch.softmax(self.joint(tile), 0).T
+
+    def factors(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """p(component | x), (rows, K), and E[z | x, component], (rows, K, factors)."""
+        if tile.observed is None:
+            joint, u = self._complete(tile.x)
+            z = posterior_mean(u.movedim(1, 0), self.shared.factor)
+        else:
+            joint, z, _ = self._incomplete(tile)
+        return torch.softmax(joint, 0).T, z.movedim(0, 1)
+
+    def impute(self, tile: Tile, generator: Generator | None = None) -> Tensor:
+        """Every entry given the observed ones of its row: its mean, or a draw, (rows, features)."""
+        joint, z, factor = self._incomplete(tile)
+        probability = torch.softmax(joint, 0)
+        if generator is None:
+            return torch.einsum("kn,knd->nd", probability, self.means.unsqueeze(1) + z @ self.loadings.mT)
+        label, rows = chosen(probability, generator), torch.arange(len(tile.x), device=z.device)
+        return self.rows_from(label, z[label, rows] + _scattered(z[0], factor[label, rows], generator), generator)
+
+    def rows_from(self, label: Tensor, z: Tensor, generator: Generator) -> Tensor:
+        """Rows (rows, features) drawn from p(x | z, component)."""
+        x = (self.loadings[label] @ z.unsqueeze(2)).squeeze(2) + self.means[label]
+        return x + self.noise.expand_as(self.means).sqrt()[label] * _normal(x, generator)
+
+    # -- statistics -----------------------------------------------------------------------------------------------
+
+    def expect(self, tile: Tile) -> tuple[Statistics, Tensor]:
+        if tile.observed is None:
+            joint, u = self._complete(tile.x)
+            r, value = shares(joint, tile.weight)
+            return self._sums(tile.x, r, u, expected=True), value
+        joint, z, factor = self._incomplete(tile)
+        r, value = shares(joint, tile.weight)
+        return self._completed_sums(tile, r, z, posterior_covariance(factor)), value
+
+    def draw(self, tile: Tile, generator: Generator) -> Statistics:
+        if tile.observed is None:
+            joint, u = self._complete(tile.x)
+            r = self._one_drawn(joint, tile.weight, generator)
+            return self._sums(tile.x, r, u + _normal(u, generator), expected=False)
+        joint, z, factor = self._incomplete(tile)
+        r = self._one_drawn(joint, tile.weight, generator)
+        return self._completed_sums(tile, r, z + _scattered(z, factor, generator), None)
+
+    @staticmethod
+    def _one_drawn(joint: Tensor, weight: Tensor | None, generator: Generator) -> Tensor:
+        """Weights of rows at one component drawn for each, 0 elsewhere, (K, rows)."""
+        label = chosen(torch.softmax(joint, 0), generator)
+        weight = torch.ones_like(joint[0]) if weight is None else weight
+        return torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
+
+    def _sums(self, x: Tensor, r: Tensor, u: Tensor, *, expected: bool) -> Statistics:
+        """Statistics of complete rows; of coordinates u as they are, or with their unit covariance added."""
+        weight, factor = r.sum(1), self.shared.factor
+        weighted = u * r.T.unsqueeze(2)
+        cross = (x.T @ weighted.flatten(1)).view(-1, *u.shape[1:]).movedim(1, 0)
+        second = weighted.permute(1, 2, 0) @ u.movedim(1, 0)
+        if expected:
+            second = second + torch.diag_embed(weight.unsqueeze(1).expand(-1, u.shape[2]))
+        return {
+            "weight": weight,
+            "first": r @ x,
+            "square": (r.sum(0, keepdim=True) if 0 in self.pooled else r) @ self._squares(x),
+            "cross": posterior_mean(cross, factor),
+            "latent": posterior_mean(weighted.sum(0).unsqueeze(1), factor).squeeze(1),
+            "latent_second": posterior_mean(posterior_mean(second, factor).mT, factor),
+        }
+
+    def _completed_sums(self, tile: Tile, r: Tensor, z: Tensor, covariance: Tensor | None) -> Statistics:
+        """Statistics of incomplete rows: a missing entry is w'z + mean, plus noise, given the factors."""
+        assert tile.observed is not None
+        extended = torch.cat([z, torch.ones_like(z[..., :1])], -1)
+        moments = extended.unsqueeze(3) * extended.unsqueeze(2)
+        if covariance is not None:
+            moments[..., :-1, :-1] += covariance
+        moments *= r[..., None, None]
+        missing = (~tile.observed.mask).to(z)
+        unseen = (missing.T @ moments.flatten(2)).unflatten(2, moments.shape[2:])
+        regression = torch.cat([self.loadings, self.means.unsqueeze(2)], 2)
+        filled = (unseen @ regression.unsqueeze(3)).squeeze(3)
+        seen = tile.x.T @ (extended * r.unsqueeze(2))
+        square = r @ tile.x.square() + (filled * regression).sum(2) + self.noise * unseen[..., -1, -1]
+        total = moments.sum(1)
+        return {
+            "weight": total[:, -1, -1],
+            "first": (seen + filled)[..., -1],
+            "square": pooled(square, self.pooled),
+            "cross": (seen + filled)[..., :-1],
+            "latent": total[:, :-1, -1],
+            "latent_second": total[:, :-1, :-1],
+        }
+
+
+def shares(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Responsibilities times weights, in the memory of log p(x, component), and the sum of weight times log p(x)."""
+    peak = joint.amax(0)
+    r = joint.sub_(peak).clamp_(min=SMALLEST_LOG).exp_()
+    total = r.sum(0)
+    log_prob = total.log().add_(peak)
+    if weight is None:
+        return r.div_(total), log_prob.sum()
+    return r.mul_(weight / total), torch.dot(log_prob, weight)
+
+
+def _normal(like: Tensor, generator: Generator) -> Tensor:
+    """Standard normal numbers in the shape of a tensor."""
+    return torch.empty_like(like).normal_(generator=generator)
+
+
+def _scattered(z: Tensor, factor: Tensor, generator: Generator) -> Tensor:
+    """Deviations of factors from E[z | x], drawn from N(0, L^-T L^-1), in the shape of z (..., rows, factors)."""
+    noise = _normal(z, generator).unsqueeze(-1)
+    deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise, upper=True).squeeze(-1)
+    return deviation
