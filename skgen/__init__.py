@@ -10,15 +10,17 @@ from skgen._version import __version__
 
 if TYPE_CHECKING:
     from skgen.estimators.autoencoder import Autoencoder
+    from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.vae import VariationalAutoencoder
 
 _ESTIMATORS = {
     "Autoencoder": "skgen.estimators.autoencoder",
+    "GaussianMixture": "skgen.estimators.gaussian_mixture",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
 _MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
 
-__all__ = ["Autoencoder", "VariationalAutoencoder", "__version__"]
+__all__ = ["Autoencoder", "GaussianMixture", "VariationalAutoencoder", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

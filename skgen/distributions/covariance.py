@@ -57,6 +57,10 @@ class Covariance(ABC):
         """
 
     @abstractmethod
+    def whitening(self, covariance: Tensor) -> Tensor:
+        """Upper triangular factors U of the precisions U U', or the roots of precisions that are variances."""
+
+    @abstractmethod
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
         """Each group's matrix times a vector, (groups, ...) and (K, features) to (K, features)."""
 
@@ -165,6 +169,12 @@ class Full(Covariance):
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return torch.cholesky_inverse(factor), log_det
 
+    def whitening(self, covariance: Tensor) -> Tensor:
+        factor = torch.linalg.cholesky(covariance)
+        identity = torch.eye(covariance.shape[-1]).to(factor).expand_as(factor)
+        inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+        return inverse.mT
+
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
         return (matrix @ x.unsqueeze(-1)).squeeze(-1)
 
@@ -235,6 +245,9 @@ class Diagonal(Covariance):
         if not bool((covariance > 0).all()):
             raise LinAlgError("a variance is not positive")
         return covariance.reciprocal(), covariance.log().sum(-1)
+
+    def whitening(self, covariance: Tensor) -> Tensor:
+        return covariance.rsqrt()
 
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
         return matrix * x

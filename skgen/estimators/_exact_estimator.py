@@ -63,10 +63,11 @@ class ExactRun(Run):
     def __init__(self, name, solver, tol, n_iterations):
         patience = (1 if solver.monotone else NOISY_PATIENCE) if tol > 0 else math.inf
         super().__init__(Plateau(tol, patience), n_iterations)
-        self.name, self.solver = name, solver
+        self.name, self.solver, self.visited = name, solver, solver.parameters
 
     def _records(self):
         while True:
+            self.visited = self.solver.parameters
             yield {"lower_bound": self.solver.step()}
 
     @property
@@ -74,7 +75,8 @@ class ExactRun(Run):
         return self.solver.rows.x.device
 
     def _values(self):
-        return torch.cat([value.flatten() for value in self.solver.parameters.values()])
+        # The bound of an iteration is that of the parameters it started from.
+        return torch.cat([value.flatten() for value in self.visited.values()])
 
     def _restore(self, values):
         old = self.solver.parameters
@@ -121,7 +123,7 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
 
     def _repair(self, model, rows):
         """A function that replaces degenerate parameters after an M-step, or None."""
-        return None
+        return
 
     def _kept(self, parameters):
         """The parameters to keep of those that a run ends with."""
@@ -216,7 +218,9 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         )
         n_iterations = (EARLY_ITERATIONS if early else 1) if partial else self.max_iter
         run = ExactRun(name, solver, 0.0 if partial and not early else self.tol, n_iterations)
+        self._n_before = 0
         if not (fresh or early):
+            self._n_before = self.n_samples_seen_ if partial else 0
             if name == "online":
                 solver.resume(self._statistics, self.n_samples_seen_)
             run.follow(self)
@@ -280,8 +284,15 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
             "_statistics": {name: as_array(each / weight) for name, each in statistics.items()},
         }
 
+    def _doubts(self, run):
+        if not run.converged and not run.interrupted and self.tol > 0:
+            yield (
+                f"EM did not converge in {run.epoch - run.start} iterations: the bound still rose by more than "
+                f"tol={self.tol:g} nats per row. Raise max_iter, or tol, or choose solver='em-accelerated'."
+            )
+
     def _describe_data(self, data):
-        self.n_samples_seen_ = len(data[0])
+        self.n_samples_seen_ = self._n_before + len(data[0])
 
     # -- fitted state -----------------------------------------------------------------------------------------------
 

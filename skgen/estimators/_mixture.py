@@ -19,6 +19,8 @@ START_ROWS = 2000
 START_ITERATIONS = 10
 """Iterations of EM after which candidates for the start are compared."""
 KMEANS_ITERATIONS = 30
+SAME_BOUND = 1e-9
+"""Relative difference of bounds that is rounding."""
 CANDIDATES = 3
 """Least number of candidates."""
 SMALLEST_SHARE = 1e-10
@@ -126,7 +128,8 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
             rows.weight,
             self.n_components_,
             init=self.init_params,
-            whiten=self.whiten_init,
+            # With fewer rows whitening would put all of them at the same distance from each other.
+            whiten=self.whiten_init and len(rows) >= 2 * (rows.n_features + 1),
             n_restarts=max(self.n_init, CANDIDATES) if self.n_components_ > 1 else 1,
             n_rows=START_ROWS * (1 + self.n_components_ // 10),
             n_iter=KMEANS_ITERATIONS,
@@ -139,7 +142,9 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
         if len(candidates) == 1:
             return candidates[0]
         tried = [self._tried(model, some, candidate) for candidate in candidates]
-        return max(tried, key=lambda each: each[1])[0]
+        best = max(bound for _, bound in tried)
+        # The first of equals, so that rounding does not choose between candidates that are the same partition.
+        return next(parameters for parameters, bound in tried if bound >= best - SAME_BOUND * (1 + abs(best)))
 
     def _tried(self, model, rows, parameters):
         """A candidate after a few iterations, and its bound; as it was where they fail."""
@@ -167,14 +172,11 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
         if self.events_:
             done = ", ".join(f"{each['action']} {each['component']}" for each in self.events_[:5])
             yield (
-                f"{len(self.events_)} time(s) a component had no rows of its own ({done}{', ...' * (len(self.events_) > 5)}"
-                "); see events_. Lower n_components, raise reg_covar or set a prior."
+                f"Components were left without rows, or with a singular covariance, {len(self.events_)} time(s) ({done}"
+                f"{', ...' if len(self.events_) > 5 else ''}); see events_. Lower n_components, raise reg_covar or set "
+                "a prior."
             )
-        if not run.converged and not run.interrupted and self.tol > 0:
-            yield (
-                f"EM did not converge in {run.epoch - run.start} iterations: the bound still rose by more than "
-                f"tol={self.tol:g}. Raise max_iter, or tol, or choose solver='em-accelerated'."
-            )
+        yield from super()._doubts(run)
 
     @property
     def _n_features_out(self):

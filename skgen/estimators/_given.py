@@ -1,0 +1,94 @@
+"""A mixture's parameters as users write and read them, and as its model has them."""
+
+import numpy as np
+import torch
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_array
+
+from skgen.distributions.covariance import COVARIANCES
+
+SHAPES = {
+    "full": ("k", "d", "d"),
+    "tied": ("d", "d"),
+    "diag": ("k", "d"),
+    "spherical": ("k",),
+    "tied_diag": ("d",),
+    "tied_spherical": (),
+}
+"""Shapes of covariances and precisions, for k components of d features."""
+
+
+def shown(covariance, array):
+    """Covariances (groups, ...) in the shape that users read."""
+    array = array[..., 0] if getattr(covariance, "pooled", False) else array
+    return array[0] if covariance.tied else array
+
+
+def checked(value, name, covariance_type, k, d):
+    """A parameter as a float64 array, after its shape and its values have been looked at."""
+    shapes = {"weights": ("k",), "means": ("k", "d")}
+    shape = tuple({"k": k, "d": d}[axis] for axis in shapes.get(name.partition("_")[0], SHAPES[covariance_type]))
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"The parameter {name!r} should have the shape {shape} and finite values, got {array.shape}.")
+    if name.startswith("weights") and not (array.min() >= 0 and np.isclose(array.sum(), 1)):
+        raise ValueError(f"The parameter {name!r} should hold shares that add up to 1, got {value!r}.")
+    return array
+
+
+def in_groups(covariance, array, d, name):
+    """Covariances, or precisions, as users write them, as a tensor (groups, ...); positive definite or an error."""
+    tensor = torch.tensor(array)
+    tensor = tensor.unsqueeze(0) if covariance.tied else tensor
+    if getattr(covariance, "pooled", False):
+        tensor = tensor.unsqueeze(-1).expand(-1, d)
+    matrices = covariance.matrices(tensor)
+    symmetric = torch.allclose(matrices, matrices.mT)
+    if not symmetric or bool((torch.linalg.cholesky_ex(matrices).info != 0).any()):
+        raise ValueError(f"The parameter {name!r} should be symmetric and positive definite.")
+    return tensor
+
+
+def start(estimator, model):
+    """The parameters to start from that an estimator was given, as the model has them."""
+    k, d, kind = estimator.n_components, model.n_features, estimator.covariance_type
+    given = {}
+    if estimator.weights_init is not None:
+        weights = checked(estimator.weights_init, "weights_init", kind, k, d)
+        given["log_weights"] = torch.tensor(weights).clamp_min(np.finfo(np.float64).tiny).log()
+    if estimator.means_init is not None:
+        given["means"] = torch.tensor(checked(estimator.means_init, "means_init", kind, k, d) - estimator.center_)
+    if estimator.precisions_init is not None:
+        precisions = checked(estimator.precisions_init, "precisions_init", kind, k, d)
+        groups = in_groups(model.covariance, precisions, d, "precisions_init")
+        given["covariances"] = model.covariance.precision(groups)[0]
+    return given
+
+
+def to_sklearn(fitted, structure, parameters):
+    """scikit-learn's mixture with the parameters of a fitted one."""
+    kind = fitted.covariance_type
+    expressed = kind if kind in ("full", "tied", "diag", "spherical") else "tied"
+    covariance, covariances = COVARIANCES[expressed], parameters["covariances"]
+    covariances = covariances if expressed == kind else structure.matrices(covariances)
+    mixture = GaussianMixture(len(fitted.weights_), covariance_type=expressed, reg_covar=fitted.reg_covar)
+    mixture.weights_, mixture.means_ = fitted.weights_ / fitted.weights_.sum(), fitted.means_
+    forms = {
+        "covariances_": covariances,
+        "precisions_": covariance.precision(covariances)[0],
+        "precisions_cholesky_": covariance.whitening(covariances),
+    }
+    for name, value in forms.items():
+        setattr(mixture, name, shown(covariance, value.numpy()).astype(fitted.means_.dtype))
+    for name in ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_", "feature_names_in_"):
+        if hasattr(fitted, name):
+            setattr(mixture, name, getattr(fitted, name))
+    return mixture
+
+
+def responsibilities(X, n_components):
+    """Responsibilities as an array, after their number has been looked at."""
+    X = check_array(X, dtype=[np.float64, np.float32])
+    if X.shape[1] != n_components:
+        raise ValueError(f"X has {X.shape[1]} columns, but the mixture has n_components_ = {n_components}.")
+    return X
