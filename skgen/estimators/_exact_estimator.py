@@ -218,7 +218,7 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         )
         n_iterations = (EARLY_ITERATIONS if early else 1) if partial else self.max_iter
         run = ExactRun(name, solver, 0.0 if partial and not early else self.tol, n_iterations)
-        self._n_before = 0
+        self._n_before = len(X) - len(data[0])
         if not (fresh or early):
             self._n_before = self.n_samples_seen_ if partial else 0
             if name == "online":
