@@ -23,7 +23,7 @@ class Observed(NamedTuple):
     """
 
     patterns: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # takes the place of a method that tuples have
 
     @property
     def mask(self) -> Tensor:

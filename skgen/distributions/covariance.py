@@ -201,7 +201,8 @@ class Full(Covariance):
     def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(covariance)
         root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
-        return noise @ root.mT if root.dim() == 2 else (root @ noise.unsqueeze(-1)).squeeze(-1)
+        scaled: Tensor = noise @ root.mT if root.dim() == 2 else (root @ noise.unsqueeze(-1)).squeeze(-1)
+        return scaled
 
     def matrices(self, covariance: Tensor) -> Tensor:
         return covariance

@@ -90,7 +90,8 @@ class ConjugateTerms:
 
 def default_covariance(second: Tensor, n_components: int) -> Tensor:
     """The rows' covariance shared out over the volumes of the components, (features, features)."""
-    return second / n_components ** (2 / len(second))
+    share: float = n_components ** (2 / len(second))
+    return second / share
 
 
 def mode_of_weights(count: Tensor, concentration: float) -> Tensor:

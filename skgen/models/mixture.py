@@ -18,6 +18,8 @@ SMALLEST_LOG = -300.0
 """Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
 RESOLVED = 1e-8
 """Largest bound on rounding errors, in nats, of log-densities that are computed from features about the center."""
+FLAT = 1e-13
+"""Share of all rows' covariance at which that of a component is a rounding error."""
 EPSILON = torch.finfo(torch.float64).eps
 
 
@@ -245,14 +247,14 @@ class GaussianMixtureModel(ExactModel):
         """
         means = r @ x / (r.sum(1, keepdim=True) + 10 * EPSILON)
         parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
-        singular = self.degenerate(parameters)
-        if bool(singular.any()):
-            whole = statistics_about(self.covariance, r, x, (r.sum(0) @ x / r.sum()).expand_as(means))
-            scatter = whole["second"].sum(0, keepdim=True) / r.sum()
-            common = self.covariance.regularized(self.covariance.unpack(scatter, self.n_features), self.reg_covar)
-            covariances = parameters["covariances"]
-            shape = (-1,) + (1,) * (covariances.dim() - 1)
-            parameters["covariances"] = torch.where(singular[: len(covariances)].view(shape), common, covariances)
+        total = r.sum(0, keepdim=True)
+        whole = statistics_about(self.covariance, total, x, total @ x / total.sum())
+        common = self.covariance.unpack(whole["second"] / total.sum(), self.n_features)
+        common = self.covariance.regularized(common, self.reg_covar)
+        covariances = parameters["covariances"]
+        singular = self.degenerate({"covariances": covariances - FLAT * common})[: len(covariances)]
+        shape = (-1,) + (1,) * (covariances.dim() - 1)
+        parameters["covariances"] = torch.where(singular.view(shape), common, covariances)
         return {name: value for name, value in parameters.items() if name != "reference"}
 
     def tile_rows(self) -> int:
@@ -275,8 +277,8 @@ class GaussianMixtureModel(ExactModel):
     def degenerate(self, parameters: Parameters) -> Tensor:
         """True for components whose covariance is singular in float64, (K,)."""
         matrices = self.covariance.matrices(parameters["covariances"])
-        failed = torch.linalg.cholesky_ex(matrices).info != 0
-        return failed.expand(self.n_components)
+        info: Tensor = torch.linalg.cholesky_ex(matrices).info
+        return (info != 0).expand(self.n_components)
 
     def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
         """The parameters with no weight on some components, which have the others' mean covariance."""
