@@ -173,6 +173,28 @@ def test_precisions_and_log_determinants_can_be_differentiated(structure, genera
 
 
 @WIDTHS
+def test_scaled_noise_has_the_covariance(structure, d, generator):
+    covariance = random_covariances(structure, d, generator, groups=d)
+    matrices, noise = structure.matrices(covariance), torch.eye(d, dtype=torch.float64)
+    for each, matrix in zip(covariance, matrices, strict=True):
+        root = structure.scaled(each, noise)
+        torch.testing.assert_close(root.T @ root, matrix, **ROUNDING)
+    rows = [structure.scaled(each, row.unsqueeze(0))[0] for each, row in zip(covariance, noise, strict=True)]
+    torch.testing.assert_close(structure.scaled(covariance, noise), torch.stack(rows), **ROUNDING)
+
+
+def test_noise_of_a_singular_covariance_stays_where_it_varies(structure, generator):
+    covariance = structure.from_matrices(torch.zeros(1, 3, 3, dtype=torch.float64))[0]
+    assert bool((structure.scaled(covariance, normal(5, 3, generator=generator)) == 0).all())
+
+
+@WIDTHS
+def test_what_components_add_is_summed_where_they_share_a_covariance(structure, d, generator):
+    each = normal(K, d, generator=generator)
+    assert structure.grouped(each).equal(each.sum(0, keepdim=True) if structure.tied else each)
+
+
+@WIDTHS
 def test_the_nearest_covariance_of_the_structure_minimises_kullbacks_measure(structure, d, generator):
     root = normal(2, d, d + 2, generator=generator)
     matrices = root @ root.mT
