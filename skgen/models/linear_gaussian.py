@@ -119,6 +119,20 @@ class LinearGaussianPosterior(Posterior):
             terms = terms * tile.observed.mask
         return terms.sum(-1) + standard_normal_log_prob(z)
 
+    def completed_moments(self, tile: Tile) -> Statistics:
+        """Moments of a tile, expected over its missing entries: "weight", "first" and "second"."""
+        filled = self.impute(tile)
+        weight = torch.ones_like(filled[:, 0]) if tile.weight is None else tile.weight
+        second = gram(filled, weight)
+        if tile.observed is not None:
+            missing = (~tile.observed.mask).to(filled)
+            factor = self.partial(tile).factor
+            spread = torch.linalg.solve_triangular(factor, self.loadings.T.expand(len(filled), -1, -1), upper=False)
+            spread = spread * missing[:, None]
+            second += gram(spread.flatten(0, 1), weight.repeat_interleave(spread.shape[1]))
+            second += torch.diag((weight @ missing) * self.noise)
+        return {"weight": tile.total, "first": weight @ filled, "second": second}
+
     # -- statistics -----------------------------------------------------------------------------------------------
 
     def complete(self, tile: Tile, z: Tensor, covariance: Tensor | None = None) -> Statistics:

@@ -239,3 +239,22 @@ def test_fewer_drawn_rows_than_factors_are_learnt_from(generator):
     model, tile = LinearGaussian(5, 4), next(iter(Rows(x)))
     after = model.m_step(model.bind(p).draw(tile, generator), p)
     assert all(value.isfinite().all() for value in after.values())
+
+
+@every_noise
+def test_moments_of_incomplete_rows_are_those_of_their_draws(noise, generator):
+    p, x = parameters(noise, generator), data(generator, 20, missing=0.4)
+    posterior, tiles = LinearGaussian(5, 2, noise).bind(p), list(Rows(x, torch.rand(20, generator=generator).double()))
+    total, draws = {}, {"weight": [], "first": [], "second": []}
+    for tile in tiles:
+        added(total, posterior.completed_moments(tile))
+    for _ in range(2000):
+        drawn = {}
+        for tile in tiles:
+            filled = posterior.impute(tile, generator)
+            first, second = tile.weight @ filled, (filled * tile.weight[:, None]).T @ filled
+            added(drawn, {"weight": tile.total, "first": first, "second": second})
+        for name, value in drawn.items():
+            draws[name].append(value)
+    for name, value in total.items():
+        assert within(torch.stack(draws[name]), value), name
