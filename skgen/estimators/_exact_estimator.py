@@ -235,17 +235,21 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
                 f"Column(s) {column_names(self, absent)} of X have no observed value. Leave them out, or pass rows in "
                 "which they are observed."
             )
+        self._check_columns(moments)
+        scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
+        far = bool((np.abs(moments.mean) > FAR * scale).any())
+        self._dtype = X.dtype.name
+        self.center_ = moments.mean if far else np.zeros_like(moments.mean)
+        self._decide((X, weight), moments)
+
+    def _check_columns(self, moments):
+        """Refuse columns whose variance is beyond float64, and mention constant ones."""
         check_moments(self, moments)
         if moments.constant.any() and moments.n_rows > 1:
             warn_user(
                 f"Constant column(s) {column_names(self, moments.constant)} carry no information; their variance is "
                 "the smallest allowed."
             )
-        scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
-        far = bool((np.abs(moments.mean) > FAR * scale).any())
-        self._dtype = X.dtype.name
-        self.center_ = moments.mean if far else np.zeros_like(moments.mean)
-        self._decide((X, weight), moments)
 
     def _options(self, name, partial):
         """What a solver takes beyond what all of them take."""
