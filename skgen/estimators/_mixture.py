@@ -5,7 +5,6 @@ from numbers import Integral
 import numpy as np
 import torch
 from scipy.special import entr
-from sklearn.base import ClusterMixin
 
 from skgen._tiles import Rows
 from skgen.estimators._arrays import as_array, seed_from
@@ -28,13 +27,13 @@ SMALLEST_SHARE = 1e-10
 MOST_RESTARTS = 10
 """How often a component may be put elsewhere before it is left out."""
 
-MIXTURE = {
+STARTED_MIXTURE = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
-    "on_degenerate": [StrOptions({"reinit", "prune", "raise"})],
     "init_params": [StrOptions(set(clusters.INITS))],
     "whiten_init": ["boolean"],
     "n_init": [Interval(Integral, 1, None, closed="left")],
 }
+MIXTURE = STARTED_MIXTURE | {"on_degenerate": [StrOptions({"reinit", "prune", "raise"})]}
 
 
 class Repairs:
@@ -101,11 +100,10 @@ class Repairs:
         return torch.cat(rows)[torch.argsort(torch.cat(lowest))[:n]]
 
 
-class MixtureEstimator(ClusterMixin, ExactEstimator):
-    """Base of the mixture estimators; a subclass has the parameters named in ``MIXTURE``.
+class StartedMixture(ExactEstimator):
+    """Starts, labels and draws of a mixture; a subclass has the parameters named in ``STARTED_MIXTURE``.
 
-    Its model has ``from_responsibilities``, ``sample``, and what :class:`Repairs` asks of it; its posterior has
-    ``responsibilities``.
+    Its model has ``from_responsibilities`` and ``sample``; its posterior has ``responsibilities``.
     """
 
     def _decide(self, data, moments):
@@ -149,34 +147,12 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
     def _tried(self, model, rows, parameters):
         """A candidate after a few iterations, and its bound; as it was where they fail."""
         try:
-            solver = BatchEM(model, rows, parameters, generator=None, repair=Repairs(model, rows, self.on_degenerate))
+            solver = BatchEM(model, rows, parameters, generator=None, repair=self._repair(model, rows))
             for _ in range(START_ITERATIONS):
                 solver.step()
             return solver.parameters, solver.value()
         except (FloatingPointError, torch.linalg.LinAlgError):
             return parameters, -np.inf
-
-    def _repair(self, model, rows):
-        return Repairs(model, rows, self.on_degenerate)
-
-    def _learnt(self, run):
-        repair = run.solver.repair
-        if repair.pruned.any():
-            marks = torch.from_numpy(~repair.pruned)
-            run.solver.parameters = run.solver.model.kept(run.solver.parameters, marks)
-            repair.pruned = np.zeros(int(marks.sum()), dtype=bool)
-        learnt = super()._learnt(run) | {"events_": list(repair.events)}
-        return learnt | {"n_components_": len(learnt["parameters_"]["log_weights"])}
-
-    def _doubts(self, run):
-        if self.events_:
-            done = ", ".join(f"{each['action']} {each['component']}" for each in self.events_[:5])
-            yield (
-                f"Components were left without rows, or with a singular covariance, {len(self.events_)} time(s) ({done}"
-                f"{', ...' if len(self.events_) > 5 else ''}); see events_. Lower n_components, raise reg_covar or set "
-                "a prior."
-            )
-        yield from super()._doubts(run)
 
     @property
     def _n_features_out(self):
@@ -271,11 +247,6 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
         return self._cast(as_array(x) + self.center_), as_array(labels)
 
     @property
-    def weights_(self):
-        """Weights of the components, (n_components,)."""
-        return self._cast(np.exp(self.parameters_["log_weights"]))
-
-    @property
     def means_(self):
         """Means of the components, (n_components, n_features)."""
         return self._cast(self.parameters_["means"] + self.center_)
@@ -284,6 +255,40 @@ class MixtureEstimator(ClusterMixin, ExactEstimator):
     def lower_bounds_(self):
         """The bound at the start of each iteration, in nats per row."""
         return list(self.history_["lower_bound"])
+
+
+class MixtureEstimator(StartedMixture):
+    """Base of the mixtures that are fitted by likelihood; a subclass has the parameters named in ``MIXTURE``.
+
+    Its model has what :class:`Repairs` asks of it, too.
+    """
+
+    def _repair(self, model, rows):
+        return Repairs(model, rows, self.on_degenerate)
+
+    def _learnt(self, run):
+        repair = run.solver.repair
+        if repair.pruned.any():
+            marks = torch.from_numpy(~repair.pruned)
+            run.solver.parameters = run.solver.model.kept(run.solver.parameters, marks)
+            repair.pruned = np.zeros(int(marks.sum()), dtype=bool)
+        learnt = super()._learnt(run) | {"events_": list(repair.events)}
+        return learnt | {"n_components_": len(learnt["parameters_"]["log_weights"])}
+
+    def _doubts(self, run):
+        if self.events_:
+            done = ", ".join(f"{each['action']} {each['component']}" for each in self.events_[:5])
+            yield (
+                f"Components were left without rows, or with a singular covariance, {len(self.events_)} time(s) ({done}"
+                f"{', ...' if len(self.events_) > 5 else ''}); see events_. Lower n_components, raise reg_covar or set "
+                "a prior."
+            )
+        yield from super()._doubts(run)
+
+    @property
+    def weights_(self):
+        """Weights of the components, (n_components,)."""
+        return self._cast(np.exp(self.parameters_["log_weights"]))
 
     # -- criteria ---------------------------------------------------------------------------------------------------
 
