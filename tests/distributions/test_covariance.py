@@ -53,6 +53,12 @@ def test_packed_covariances_stand_in_the_order_of_the_features(structure, d, gen
 
 
 @WIDTHS
+def test_scatters_are_sums_of_shares_of_features(structure, d, generator):
+    x, share = normal(20, d, generator=generator), torch.rand(20, generator=generator).double()
+    torch.testing.assert_close(structure.scatter(x, share), structure.phi(x) @ share, **ROUNDING)
+
+
+@WIDTHS
 def test_the_mean_of_features_unpacks_to_the_second_moments(structure, d, generator):
     x = normal(20, d, generator=generator)
     found = structure.unpack(structure.phi(x).mean(1).unsqueeze(0), d)
