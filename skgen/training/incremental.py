@@ -3,7 +3,6 @@
 from functools import reduce
 
 import torch
-from torch import Tensor
 
 from skgen._exact import ExactModel, Parameters, Statistics, added
 from skgen._tiles import Rows
@@ -11,22 +10,20 @@ from skgen.training.expectation import Expectation, Repair, Solver
 
 
 class IncrementalEM(Solver):
-    """EM with remembered statistics of blocks of rows, replaced block by block (Neal and Hinton 1998).
+    """EM that replaces the statistics of one block of rows at a time (Neal and Hinton 1998).
 
-    The first step is one of batch EM, and takes the statistics of all blocks. Afterwards each block is followed by an
-    M-step, which raises or keeps the free energy, a lower bound on the log-likelihood that no step lowers and that
-    meets it at every optimum (https://doi.org/10.1007/978-94-011-5014-9_12). One step is one pass over the rows.
-
-    What a step returns is the sum of the blocks' log-likelihoods, each at the parameters that it was visited with, and
-    of the log-prior at the first of them; it costs no pass of its own. :meth:`value` is exact.
+    A step begins with one of batch EM, which takes the statistics of all blocks and tells the bound. Then each block is
+    visited again, and followed by an M-step. None of these lowers the free energy, which is a lower bound on the
+    log-likelihood and was equal to it at the start, so no step lowers the bound
+    (https://doi.org/10.1007/978-94-011-5014-9_12). One step is two passes over the rows.
 
     Parameters
     ----------
     model, rows, parameters, generator, repair
         See :class:`~skgen.training.expectation.Solver`.
     n_blocks : int, default=10
-        Number of blocks, at most that of the rows; the statistics of each are kept. A block is every ``n_blocks``-th
-        row, so that the order of the rows matters little.
+        Number of blocks, at most that of the rows; the statistics of each are held during a step. A block is every
+        ``n_blocks``-th row, so that the order of the rows matters little.
     """
 
     mixes = True
@@ -48,19 +45,20 @@ class IncrementalEM(Solver):
         self.statistics: list[Statistics] = []
 
     def _step(self) -> float:
-        if not self.statistics:
-            return self._batch_step()
-        total = self.model.log_prior(self.parameters)
+        bound = self._begin()
         for i, block in enumerate(self.blocks):
-            self.statistics[i], value = block.sums(self.parameters)
-            total = total + self._finite(float(value))
-            self._maximise(self._total())
             if not self.statistics:
-                return self._batch_step()
-        return float(total) / self.expectation.weight
+                # A repair has replaced the parameters that they belonged to.
+                break
+            self.statistics[i], value = block.sums(self.parameters)
+            self._finite(float(value))
+            self._maximise(self._total())
+        self.statistics = []
+        self.parameters = self.model.refreshed(self.parameters)
+        return bound
 
-    def _batch_step(self) -> float:
-        """One step of EM, with which the blocks' statistics begin, or begin again where a repair ended them."""
+    def _begin(self) -> float:
+        """One step of batch EM, from which the blocks' statistics are kept; the bound."""
         found = [block.sums(self.parameters) for block in self.blocks]
         self.statistics = [statistics for statistics, _ in found]
         value = self._finite(float(self.model.log_prior(self.parameters) + sum(part for _, part in found)))
@@ -73,13 +71,3 @@ class IncrementalEM(Solver):
 
     def _restart(self) -> None:
         self.statistics = []
-
-    def _state(self) -> dict[str, Tensor]:
-        return {f"{i}.{name}": value for i, block in enumerate(self.statistics) for name, value in block.items()}
-
-    def _load(self, state: dict[str, Tensor]) -> None:
-        found: dict[int, Statistics] = {}
-        for key, value in state.items():
-            i, _, name = key.partition(".")
-            found.setdefault(int(i), {})[name] = value
-        self.statistics = [found[i] for i in sorted(found)]

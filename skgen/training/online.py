@@ -9,7 +9,7 @@ from skgen._exact import ExactModel, Parameters, Statistics
 from skgen._tiles import Rows
 from skgen.training.expectation import Expectation, Repair, Solver, mixed
 
-ENTRIES_PER_PARAMETER = 4
+ENTRIES_PER_PARAMETER = 10
 """Number of entries of rows that have to be seen, for each number in the parameters, before these change."""
 ROUNDING = 1e-9
 """Relative error that sums of weights may have."""
@@ -23,7 +23,7 @@ class OnlineEM(Solver):
     :math:`\rho_t = (\mathrm{learning\_offset} + t)^{-\mathrm{learning\_decay}}`, and an M-step follows
     (https://doi.org/10.1111/j.1467-9868.2009.00698.x). Where ``batch_size`` does not divide the rows, batches are
     smaller, and each counts as its share of a batch: :math:`t` advances by that, and :math:`1 - \rho_t` is raised to
-    its power. Until four entries per parameter have been seen, or all rows, statistics are simply added up, and the
+    its power. Until ten entries per parameter have been seen, or all rows, statistics are simply added up, and the
     parameters stay as they are.
 
     One step is one pass over the rows in random order. It returns the sum of the batches' log-likelihoods, each at the
@@ -42,9 +42,6 @@ class OnlineEM(Solver):
         Larger values give the first batches less weight.
     total_weight : float, default=None
         Weight of all rows there are or will be, against which priors are weighed; None is that of ``rows``.
-    average : bool, default=False
-        Whether a step ends at the parameters of the mean statistics of its batches, which are less noisy; the running
-        statistics go on.
     """
 
     mixes = True
@@ -62,12 +59,11 @@ class OnlineEM(Solver):
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
         total_weight: float | None = None,
-        average: bool = False,
     ) -> None:
         super().__init__(model, rows, parameters, generator=generator, repair=repair)
+        self.given = parameters
         self.batch_size = batch_size
         self.learning_decay, self.learning_offset = learning_decay, learning_offset
-        self.average = average
         n_rows = len(rows) if rows.weight is None else int(torch.count_nonzero(rows.weight))
         self.row_weight = self.expectation.weight / n_rows
         self.total_weight = self.expectation.weight if total_weight is None else total_weight
@@ -75,15 +71,11 @@ class OnlineEM(Solver):
         self.held = min(needed, n_rows if total_weight is None else total_weight)
         self.n_seen = 0.0
         self.statistics: Statistics = {}
-        self.mean: tuple[Statistics, int] = ({}, 0)
 
     def _step(self) -> float:
-        self.mean = ({}, 0)
         total, prior = 0.0, float(self.model.log_prior(self.parameters))
         for batch in self._batches():
             total += self._learn(batch)
-        if self.mean[1]:
-            self._maximise(self._of_all(self.mean[0]))
         return total / self.expectation.weight + prior / self.total_weight
 
     def _batches(self) -> Iterator[Expectation]:
@@ -107,10 +99,7 @@ class OnlineEM(Solver):
         self.n_seen += n_new
         self.statistics = mixed(self.statistics, {name: each / batch.weight for name, each in found.items()}, rate)
         if self.n_seen >= self.held * (1 - ROUNDING):
-            self._maximise(self._of_all(self.statistics))
-            if self.average and self.statistics:
-                count = self.mean[1] + 1
-                self.mean = mixed(self.mean[0], self.statistics, 1 / count), count
+            self._maximise({name: value * self.total_weight for name, value in self.statistics.items()})
         return log_likelihood
 
     def _rate(self, n_new: float) -> float:
@@ -122,16 +111,17 @@ class OnlineEM(Solver):
         kept: float = (1 - rate) ** (n_new / self.batch_size)
         return 1 - kept
 
-    def _of_all(self, statistics: Statistics) -> Statistics:
-        return {name: value * self.total_weight for name, value in statistics.items()}
-
     def resume(self, statistics: Statistics, n_seen: float) -> None:
-        """Go on from statistics per unit of weight of rows that the parameters have been learnt from."""
+        """Go on from statistics per unit of weight of rows that the parameters have been learnt from.
+
+        The parameters are those that the solver was given: what statistics are taken about is part of them.
+        """
+        self.parameters = self.given
         self.statistics = {name: value.to(self.rows.x.device) for name, value in statistics.items()}
         self.n_seen = n_seen
 
     def _restart(self) -> None:
-        self.statistics, self.n_seen, self.mean = {}, 0.0, ({}, 0)
+        self.statistics, self.n_seen = {}, 0.0
 
     def _state(self) -> dict[str, Tensor]:
         named = {f"statistics.{name}": value for name, value in self.statistics.items()}
