@@ -1,3 +1,5 @@
+"""The chains of :mod:`skgen.samplers.langevin`."""
+
 import pytest
 import torch
 
