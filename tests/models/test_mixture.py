@@ -10,7 +10,6 @@ from skgen._exact import added
 from skgen._tiles import Rows, Tile
 from skgen.distributions.covariance import COVARIANCES, Full
 from skgen.models.mixture import NO_WEIGHT, GaussianMixtureModel, chosen
-from skgen.models.products import SMALLEST_LOG
 from skgen.training.expectation import Expectation
 from tests.mixtures import (
     ABOUT,
@@ -163,7 +162,7 @@ def test_every_responsibility_stays_far_above_subnormal_numbers(model, about, ge
     half, _ = incomplete_tile(row.clone().index_fill_(1, torch.tensor([1]), NAN))
     for tile in (Tile(row), half):
         weight = posterior.expect(tile)[0]["weight"]
-        assert float(weight.min()) == pytest.approx(math.exp(SMALLEST_LOG[torch.float64]), rel=1e-9)
+        assert float(weight.min()) > 1e-200
         assert float(weight[0]) == 1.0
 
 
