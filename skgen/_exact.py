@@ -68,6 +68,8 @@ class ExactModel(ABC):
     Monte Carlo EM (see :mod:`skgen.training.em`).
     """
 
+    takes_single = False
+    """Whether E-steps take complete rows in float32, and do not lose more than float32 rows resolve."""
     summarized = False
     """Whether the moments of complete rows say all about them, so that they are never visited again."""
 

@@ -1,7 +1,7 @@
 """Rows in tiles that fit a processor's cache, with their weights and with what is missing in them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -71,6 +71,8 @@ class Rows:
         What is subtracted from every row; None subtracts nothing.
     tile_rows, incomplete_tile_rows : int
         Number of rows in a tile.
+    single : bool, default=False
+        Whether complete rows in float32 stay so; all others are given out in float64.
     """
 
     x: Tensor
@@ -78,6 +80,7 @@ class Rows:
     center: Tensor | None = None
     tile_rows: int = 8192
     incomplete_tile_rows: int = 256
+    single: bool = False
 
     def __post_init__(self) -> None:
         missing = [torch.isnan(part).any(1) for part in self.x.split(SCAN_ROWS)]
@@ -110,9 +113,11 @@ class Rows:
         """Sum of the weights of all rows."""
         return float(len(self.x)) if self.weight is None else float(self.weight.sum())
 
-    def _centred(self, x: Tensor) -> Tensor:
-        x = x.double()
-        return x if self.center is None else x - self.center
+    def _centred(self, x: Tensor, *, single: bool = False) -> Tensor:
+        if self.center is not None or not single:
+            x = x.double()
+        x = x if self.center is None else x - self.center
+        return x.to(self.x.dtype) if single else x
 
     def _weight_of(self, rows: slice | Tensor) -> Tensor | None:
         return None if self.weight is None else self.weight[rows].double()
@@ -133,7 +138,7 @@ class Rows:
     def complete_tiles(self) -> Iterator[Tile]:
         """Tiles of the rows in which nothing is missing."""
         for place in self.complete_places():
-            yield Tile(self._centred(self.x[place]), self._weight_of(place))
+            yield Tile(self._centred(self.x[place], single=self.single), self._weight_of(place))
 
     def incomplete_tiles(self) -> Iterator[Tile]:
         """Tiles of the rows in which something is missing."""
@@ -156,4 +161,4 @@ class Rows:
     def take(self, index: slice | Tensor) -> "Rows":
         """The rows at some places, in tiles of the same size."""
         weight = None if self.weight is None else self.weight[index]
-        return Rows(self.x[index], weight, self.center, self.tile_rows, self.incomplete_tile_rows)
+        return replace(self, x=self.x[index], weight=weight)

@@ -129,6 +129,10 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         """The parameters to keep of those that a run ends with."""
         return parameters
 
+    def _solver_name(self):
+        """The entry of ``EM_SOLVERS`` that ``fit`` learns with."""
+        return self.solver
+
     def _n_early_rows(self):
         """Number of rows that ``partial_fit`` learns from together."""
         return EARLY_ROWS
@@ -205,9 +209,9 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         if fresh or early:
             self._look_at(X, weight)
         model = self._build_model(X.shape[1])
-        rows = self._rows(X, weight, device, model)
+        rows = self._rows(X, weight, device, model, single=model.takes_single)
         start = self._initial_parameters(model, rows, random_state) if fresh or early else self._tensors(device)
-        name = ("em" if early else "online") if partial else self.solver
+        name = ("em" if early else "online") if partial else self._solver_name()
         solver = EM_SOLVERS[name](
             model,
             rows,
@@ -222,7 +226,8 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         if not (fresh or early):
             self._n_before = self.n_samples_seen_ if partial else 0
             if name == "online":
-                solver.resume(self._statistics, self.n_samples_seen_)
+                statistics = {name: torch.tensor(value) for name, value in self._statistics.items()}
+                solver.resume(statistics, self.n_samples_seen_)
             run.follow(self)
         return run
 
@@ -264,11 +269,11 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
             "gradient": {"method": self.gradient_method, "learning_rate": self.learning_rate},
         }.get(name, {})
 
-    def _rows(self, X, weight, device, model):
+    def _rows(self, X, weight, device, model, *, single=False):
         """Rows in tiles, on the device that computes."""
         center = torch.from_numpy(self.center_).to(device) if self.center_.any() else None
         weight = None if weight is None else torch.from_numpy(weight).to(device)
-        return Rows(as_tensor(X).to(device), weight, center, tile_rows=model.tile_rows())
+        return Rows(as_tensor(X).to(device), weight, center, tile_rows=model.tile_rows(), single=single)
 
     def _training_device(self):
         device = resolve_device(self.device)

@@ -15,7 +15,8 @@ from skgen.distributions.low_rank import (
     projected,
 )
 from skgen.distributions.normal import LOG_2PI
-from skgen.models.mixture import EPSILON, RESOLVED, SMALLEST_LOG, chosen
+from skgen.models.mixture import EPSILON, RESOLVED, chosen
+from skgen.models.products import normalized
 
 
 def pooled(values: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -64,7 +65,7 @@ class FactorMixturePosterior(Posterior):
         second = weights @ (loadings.square().sum(2) + means.square() + self.noise.detach())
         return EPSILON * float((second * self.precision.detach()).sum(1).max()) < RESOLVED
 
-    def _complete(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _complete(self, x: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x, component) of complete rows, (K, rows), and coordinates of the factors, (rows, K, factors).
 
         Coordinates u are whitened: z given x and the component is N(L^-T u, L^-T L^-1).
@@ -74,7 +75,7 @@ class FactorMixturePosterior(Posterior):
         product = x @ self.map.T
         split = self.offset.numel()
         u = (product[:, :split] - self.offset).view(len(x), *self.loadings.shape[::2])
-        quadratic = self.precision @ self._squares(x).T
+        quadratic = self.precision @ squares.T
         joint = self.constant.unsqueeze(1) + product[:, split:].T + 0.5 * (u.square().sum(2).T - quadratic)
         return joint, u
 
@@ -95,7 +96,9 @@ class FactorMixturePosterior(Posterior):
 
     def joint(self, tile: Tile) -> Tensor:
         """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
-        return self._complete(tile.x)[0] if tile.observed is None else self._incomplete(tile)[0]
+        if tile.observed is None:
+            return self._complete(tile.x, self._squares(tile.x))[0]
+        return self._incomplete(tile)[0]
 
     def log_prob(self, tile: Tile) -> Tensor:
         return torch.logsumexp(self.joint(tile), 0)
@@ -107,7 +110,7 @@ class FactorMixturePosterior(Posterior):
     def factors(self, tile: Tile) -> tuple[Tensor, Tensor]:
         """p(component | x), (rows, K), and E[z | x, component], (rows, K, factors)."""
         if tile.observed is None:
-            joint, u = self._complete(tile.x)
+            joint, u = self._complete(tile.x, self._squares(tile.x))
             z = posterior_mean(u.movedim(1, 0), self.shared.factor)
         else:
             joint, z, _ = self._incomplete(tile)
@@ -131,18 +134,20 @@ class FactorMixturePosterior(Posterior):
 
     def expect(self, tile: Tile) -> tuple[Statistics, Tensor]:
         if tile.observed is None:
-            joint, u = self._complete(tile.x)
-            r, value = shares(joint, tile.weight)
-            return self._sums(tile.x, r, u, expected=True), value
+            squares = self._squares(tile.x)
+            joint, u = self._complete(tile.x, squares)
+            r, value = normalized(joint, tile.weight)
+            return self._sums(tile.x, squares, r, u, expected=True), value
         joint, z, factor = self._incomplete(tile)
-        r, value = shares(joint, tile.weight)
+        r, value = normalized(joint, tile.weight)
         return self._completed_sums(tile, r, z, posterior_covariance(factor)), value
 
     def draw(self, tile: Tile, generator: Generator) -> Statistics:
         if tile.observed is None:
-            joint, u = self._complete(tile.x)
+            squares = self._squares(tile.x)
+            joint, u = self._complete(tile.x, squares)
             r = self._one_drawn(joint, tile.weight, generator)
-            return self._sums(tile.x, r, u + _normal(u, generator), expected=False)
+            return self._sums(tile.x, squares, r, u + _normal(u, generator), expected=False)
         joint, z, factor = self._incomplete(tile)
         r = self._one_drawn(joint, tile.weight, generator)
         return self._completed_sums(tile, r, z + _scattered(z, factor, generator), None)
@@ -154,7 +159,7 @@ class FactorMixturePosterior(Posterior):
         weight = torch.ones_like(joint[0]) if weight is None else weight
         return torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
 
-    def _sums(self, x: Tensor, r: Tensor, u: Tensor, *, expected: bool) -> Statistics:
+    def _sums(self, x: Tensor, squares: Tensor, r: Tensor, u: Tensor, *, expected: bool) -> Statistics:
         """Statistics of complete rows; of coordinates u as they are, or with their unit covariance added."""
         weight, factor = r.sum(1), self.shared.factor
         weighted = u * r.T.unsqueeze(2)
@@ -165,7 +170,7 @@ class FactorMixturePosterior(Posterior):
         return {
             "weight": weight,
             "first": r @ x,
-            "square": (r.sum(0, keepdim=True) if 0 in self.pooled else r) @ self._squares(x),
+            "square": (r.sum(0, keepdim=True) if 0 in self.pooled else r) @ squares,
             "cross": posterior_mean(cross, factor),
             "latent": posterior_mean(weighted.sum(0).unsqueeze(1), factor).squeeze(1),
             "latent_second": posterior_mean(posterior_mean(second, factor).mT, factor),
@@ -194,17 +199,6 @@ class FactorMixturePosterior(Posterior):
             "latent": total[:, :-1, -1],
             "latent_second": total[:, :-1, :-1],
         }
-
-
-def shares(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Responsibilities times weights, in the memory of log p(x, component), and the sum of weight times log p(x)."""
-    peak = joint.amax(0)
-    r = joint.sub_(peak).clamp_(min=SMALLEST_LOG).exp_()
-    total = r.sum(0)
-    log_prob = total.log().add_(peak)
-    if weight is None:
-        return r.div_(total), log_prob.sum()
-    return r.mul_(weight / total), torch.dot(log_prob, weight)
 
 
 def _normal(like: Tensor, generator: Generator) -> Tensor:

@@ -1,6 +1,7 @@
 """Mixtures of normal distributions with any structure of covariances."""
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,11 +12,11 @@ from skgen.distributions.covariance import Covariance
 from skgen.distributions.missing import Completion
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.conjugate import ConjugateTerms, mode_of_weights
+from skgen.models.products import Products, normalized
 
 NO_WEIGHT = -1e4
 """Log-weight of components that are left out."""
-SMALLEST_LOG = -300.0
-"""Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
+RESOLVED_SINGLE = 1e-4
 RESOLVED = 1e-8
 """Largest bound on rounding errors, in nats, of log-densities that are computed from features about the center."""
 FLAT = 1e-13
@@ -38,8 +39,18 @@ def statistics_about(covariance: Covariance, r: Tensor, x: Tensor, origin: Tenso
     each = x.expand(len(origin), *x.shape) if x.dim() == 2 else x
     deviations = [rows - point for rows, point in zip(each, origin, strict=True)]
     first = torch.stack([share @ deviation for share, deviation in zip(r, deviations, strict=True)])
-    second = torch.stack([covariance.phi(d) @ share for share, d in zip(r, deviations, strict=True)])
+    second = torch.stack([covariance.scatter(d, share) for share, d in zip(r, deviations, strict=True)])
     return {"weight": r.sum(1), "first": first, "second": covariance.grouped(second)}
+
+
+def magnitude(covariance: Covariance, log_weights: Tensor, means: Tensor, covariances: Tensor) -> float:
+    """The size of what a typical row's log-density is added up from, if taken from features about the center."""
+    precision, _ = covariance.precision(covariances)
+    variances = covariance.matrices(covariances).diagonal(dim1=-2, dim2=-1)
+    typical = (torch.softmax(log_weights, 0) @ (means.square() + variances)).sqrt()
+    # Terms of either sign cancel where features are correlated, and their errors do not.
+    products = covariance.phi(typical.unsqueeze(0))
+    return float((covariance.coefficients(precision).abs() @ products).detach().max())
 
 
 class MixturePosterior(Posterior):
@@ -69,7 +80,7 @@ class MixturePosterior(Posterior):
         self.linear = covariance.times(precision, means)
         self.quadratic = -0.5 * covariance.coefficients(precision)
         self.offset = self.constant - 0.5 * (self.linear * means).sum(1)
-        self._features: Tensor | None = None
+        self.products = Products(covariance, self.offset, self.linear, self.quadratic)
 
     # -- densities ------------------------------------------------------------------------------------------------
 
@@ -77,12 +88,12 @@ class MixturePosterior(Posterior):
         """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
         if tile.observed is not None:
             return self.log_weights.unsqueeze(1) + self.completion(tile).log_prob
+        x = tile.x.double()
         if self.reference is None:
-            quadratic = self.quadratic @ self.covariance.phi(tile.x)
-            return self.linear @ tile.x.T + quadratic + self.offset.unsqueeze(1)
+            return self.linear @ x.T + self.quadratic @ self.covariance.phi(x) + self.offset.unsqueeze(1)
         covariances = self.covariances.expand(len(self.means), *self.covariances.shape[1:])
         parts = zip(self.means, covariances.split(1), strict=True)
-        distance = [self.covariance.squared_distance(tile.x, mean, each[0]) for mean, each in parts]
+        distance = [self.covariance.squared_distance(x, mean, each[0]) for mean, each in parts]
         return self.constant.unsqueeze(1) - 0.5 * torch.stack(distance)
 
     def completion(self, tile: Tile) -> Completion:
@@ -102,36 +113,18 @@ class MixturePosterior(Posterior):
     def expect(self, tile: Tile) -> tuple[Statistics, Tensor]:
         if tile.observed is not None:
             completion = self.completion(tile)
-            r, value = self._posterior(self.log_weights.unsqueeze(1) + completion.log_prob, tile.weight)
+            r, value = normalized(self.log_weights.unsqueeze(1) + completion.log_prob, tile.weight)
             return self._completed(r, completion, tile.observed.index), value
         if self.reference is not None:
-            r, value = self._posterior(self.joint(tile), tile.weight)
-            return self._about_reference(r, tile.x), value
-        return self._expect_complete(tile)
+            r, value = normalized(self.joint(tile), tile.weight)
+            return self._about_reference(r, tile.x.double()), value
+        return self.products(tile.x if self.fits_single else tile.x.double(), tile.weight)
 
-    def _expect_complete(self, tile: Tile) -> tuple[Statistics, Tensor]:
-        """Two matrix products each way, about the center; x' P x is left out where all components share it."""
-        joint = torch.addmm(self.offset.unsqueeze(1), self.linear, tile.x.T)
-        if self.covariance.tied:
-            r, value = self._posterior(joint, tile.weight)
-            return {"weight": r.sum(1), "first": r @ tile.x}, value
-        shape = (self.quadratic.shape[1], len(tile.x))
-        if self._features is None or self._features.shape != shape:
-            self._features = tile.x.new_empty(shape)
-        phi = self.covariance.phi(tile.x, self._features)
-        r, value = self._posterior(joint.addmm_(self.quadratic, phi), tile.weight)
-        return {"weight": r.sum(1), "first": r @ tile.x, "second": r @ phi.T}, value
-
-    @staticmethod
-    def _posterior(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Responsibilities times weights, in the memory of the joint, and the sum of weight times log p(x)."""
-        peak = joint.amax(0)
-        r = joint.sub_(peak).clamp_(min=SMALLEST_LOG).exp_()
-        total = r.sum(0)
-        log_prob = total.log().add_(peak)
-        if weight is None:
-            return r.div_(total), log_prob.sum()
-        return r.mul_(weight / total), torch.dot(log_prob, weight)
+    @cached_property
+    def fits_single(self) -> bool:
+        """Whether float32 resolves the log-densities of rows in float32."""
+        size = magnitude(self.covariance, self.log_weights, self.means, self.covariances)
+        return torch.finfo(torch.float32).eps * size < RESOLVED_SINGLE
 
     def _about_reference(self, r: Tensor, x: Tensor) -> Statistics:
         origin = torch.zeros_like(self.means) if self.reference is None else self.reference
@@ -173,7 +166,7 @@ class MixturePosterior(Posterior):
         """Statistics of a tile with responsibilities times weights (K, rows) from elsewhere, moments included."""
         if tile.observed is not None:
             return self._completed(r, self.completion(tile), tile.observed.index)
-        return self._about_reference(r, tile.x)
+        return self._about_reference(r, tile.x.double())
 
 
 class GaussianMixtureModel(ExactModel):
@@ -193,6 +186,8 @@ class GaussianMixtureModel(ExactModel):
     prior : ConjugateTerms, default=None
         Prior on the parameters, for estimates at the mode of the posterior.
     """
+
+    takes_single = True
 
     def __init__(
         self,
@@ -218,7 +213,7 @@ class GaussianMixtureModel(ExactModel):
     def moments(self, tile: Tile) -> Statistics:
         if not self.covariance.tied:
             return {}
-        phi = self.covariance.phi(tile.x)
+        phi = self.covariance.phi(tile.x.double())
         return {"second": (phi.sum(1) if tile.weight is None else phi @ tile.weight).unsqueeze(0)}
 
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
@@ -323,12 +318,8 @@ class GaussianMixtureModel(ExactModel):
 
     def rounding(self, parameters: Parameters) -> float:
         """A bound on the rounding error, in nats, of a typical row's log-density from features about the center."""
-        precision, _ = self.covariance.precision(parameters["covariances"])
-        variances = self.covariance.matrices(parameters["covariances"]).diagonal(dim1=-2, dim2=-1)
-        typical = (parameters["log_weights"].exp() @ (parameters["means"].square() + variances)).sqrt()
-        # Terms of either sign cancel where features are correlated, and their errors do not.
-        products = self.covariance.phi(typical.unsqueeze(0))
-        return EPSILON * float((self.covariance.coefficients(precision).abs() @ products).max())
+        names = ("log_weights", "means", "covariances")
+        return EPSILON * magnitude(self.covariance, *(parameters[name] for name in names))
 
     def unconstrain(self, parameters: Parameters) -> Tensor:
         """Log-weights relative to the last, means, and log-Cholesky factors or log-variances."""

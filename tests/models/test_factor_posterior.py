@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 
 from skgen._tiles import Rows, Tile
 from skgen.models.factor_mixture import NOISES, FactorMixture
-from skgen.models.factor_posterior import pooled, shares
+from skgen.models.factor_posterior import pooled
 from skgen.training.expectation import Expectation
 from tests.models.factor_parts import (
     ROUNDING,
@@ -143,16 +143,6 @@ def test_completed_rows_are_the_conditional_means_and_draws_scatter_about_them(m
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
-
-
-def test_shares_add_up_to_the_weights_and_hold_no_subnormal_numbers(generator):
-    joint = 400 * normal(4, 50, generator=generator)
-    weight = torch.empty(50, dtype=joint.dtype).uniform_(generator=generator)
-    expected = torch.logsumexp(joint, 0) @ weight
-    r, value = shares(joint, weight)
-    torch.testing.assert_close(r.sum(0), weight)
-    torch.testing.assert_close(value, expected)
-    assert float(r.min()) > torch.finfo(torch.float64).tiny
 
 
 def test_sums_over_no_axes_are_the_values(generator):
