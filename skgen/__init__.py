@@ -10,17 +10,28 @@ from skgen._version import __version__
 
 if TYPE_CHECKING:
     from skgen.estimators.autoencoder import Autoencoder
+    from skgen.estimators.factor_analysis import FactorAnalysis
     from skgen.estimators.gaussian_mixture import GaussianMixture
+    from skgen.estimators.probabilistic_pca import ProbabilisticPCA
     from skgen.estimators.vae import VariationalAutoencoder
 
 _ESTIMATORS = {
     "Autoencoder": "skgen.estimators.autoencoder",
+    "FactorAnalysis": "skgen.estimators.factor_analysis",
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
+    "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
 _MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
 
-__all__ = ["Autoencoder", "GaussianMixture", "VariationalAutoencoder", "__version__"]
+__all__ = [
+    "Autoencoder",
+    "FactorAnalysis",
+    "GaussianMixture",
+    "ProbabilisticPCA",
+    "VariationalAutoencoder",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -231,6 +231,13 @@ class LinearGaussian(ExactModel):
         first = tile.x.sum(0) if tile.weight is None else tile.weight @ tile.x
         return {"weight": tile.total, "first": first, "second": gram(tile.x, tile.weight)}
 
+    def sample(self, parameters: Parameters, n_rows: int, generator: torch.Generator) -> Tensor:
+        """Independent draws, (n_rows, features)."""
+        mean, loadings = parameters["mean"], parameters["loadings"]
+        z = mean.new_empty(n_rows, loadings.shape[1]).normal_(generator=generator)
+        noise = mean.new_empty(n_rows, len(mean)).normal_(generator=generator)
+        return mean + z @ loadings.T + torch.sqrt(parameters["noise"]) * noise
+
     # -- M-step ---------------------------------------------------------------------------------------------------
 
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:

@@ -258,3 +258,12 @@ def test_moments_of_incomplete_rows_are_those_of_their_draws(noise, generator):
             draws[name].append(value)
     for name, value in total.items():
         assert within(torch.stack(draws[name]), value), name
+
+
+@every_noise
+def test_samples_have_the_mean_and_covariance_of_the_model(noise, generator):
+    p = parameters(noise, generator)
+    x = LinearGaussian(5, 2, noise).sample(p, 4000, generator)
+    assert within(x, p["mean"])
+    deviation = x - p["mean"]
+    assert within(deviation[:, :, None] * deviation[:, None], covariance(p))

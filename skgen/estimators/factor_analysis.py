@@ -1,0 +1,247 @@
+"""Factor analysis."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from skgen.distributions.rotation import ROTATIONS, rotated, signed
+from skgen.estimators._data import column_names
+from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
+from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
+from skgen.estimators._sklearn import Interval, StrOptions
+from skgen.models import noise_profile
+from skgen.models.principal import moment_covariance, principal_axes
+from skgen.training.em import EM_SOLVERS
+
+SMALLEST_NOISE = 1e-8
+"""Least noise variance of a column, as a share of its variance."""
+WIDE = 2000
+"""More columns than this, and than there are rows, are learnt from without a matrix of columns x columns."""
+
+
+class NoiseNewton:
+    """Newton steps on the profile likelihood of the noise, between parameters of the model.
+
+    Parameters
+    ----------
+    mean, covariance : Tensors of shape (n_features,) and (n_features, n_features)
+        Those of the rows.
+    n_factors : int
+    floor : Tensor of shape (n_features,)
+        Smallest noise variances.
+    """
+
+    def __init__(self, mean, covariance, n_factors, floor):
+        self.mean, self.covariance, self.n_factors, self.floor = mean, covariance, n_factors, floor
+        noise = noise_profile.starting_noise(covariance, n_factors, floor)
+        self.profile = noise_profile.profiled(covariance, torch.log(noise), n_factors)
+
+    def parameters(self):
+        """The best parameters given the noise in force."""
+        return noise_profile.profile_parameters(self.profile, self.mean, self.n_factors)
+
+    def __call__(self, parameters):
+        """Parameters one step on from given ones."""
+        log_noise = torch.log(torch.maximum(parameters["noise"], self.floor))
+        if not torch.allclose(log_noise, self.profile.log_noise, rtol=0, atol=1e-12):
+            self.profile = noise_profile.profiled(self.covariance, log_noise, self.n_factors)
+        self.profile = noise_profile.improved(self.covariance, self.profile, self.n_factors, self.floor)
+        return self.parameters()
+
+
+class FactorAnalysis(LinearGaussianEstimator):
+    """Factor analysis: x = W z + mean + noise, with a noise variance for each feature.
+
+    The attributes and methods of :class:`sklearn.decomposition.FactorAnalysis` are here. Complete rows are read once,
+    for their covariance; a few Newton steps then find the noise variances, and with them the loadings, so that a fit
+    takes the time of a matrix product. Rows may have weights and missing entries.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Number of factors; None stands for the number of features.
+    rotation : {"varimax", "quartimax"} or None, default=None
+        Rotation of the factors towards loadings that are large or small. It changes no likelihood.
+    solver : {"auto", "newton", "em", "em-accelerated", "incremental", "online", "gradient", "mcem"}, default="auto"
+        Newton steps for complete rows and EM for others, where "auto" and "newton" mean the same; or another way to a
+        maximum.
+    batch_size : int, default=1024
+        Rows in a batch of ``solver="online"``.
+    gradient_method : {"lbfgs", "cg", "newton-cg", "adam", "adamw", "sgd"}, default="lbfgs"
+        Optimiser of ``solver="gradient"``.
+    learning_rate : float, default=0.01
+        Step size of a ``gradient_method`` without a line search.
+    learning_decay, learning_offset : float, default=0.7, 10.0
+        Batch t of online EM has the weight ``(learning_offset + t) ** -learning_decay``.
+    total_samples : float, default=1e6
+        Number of rows that ``partial_fit`` will see.
+    max_iter : int, default=1000
+        Largest number of iterations.
+    tol : float, default=1e-6
+        Rise of the likelihood, in nats per row, below which a fit has converged; 0 goes on to ``max_iter``.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the fit before.
+    device : str, default="cpu"
+        "cpu", "cuda", "cuda:1" or "auto".
+    random_state : int, RandomState instance or None, default=None
+        Source of all draws.
+    verbose : int, default=0
+        Whether progress is shown.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Loadings, a row for each factor.
+    noise_variance_ : ndarray of shape (n_features,)
+        Noise variances.
+    loglike_ : list of float
+        Log-likelihood of all training rows, in nats, at the start of each iteration.
+    mean_ : ndarray of shape (n_features,)
+        Means of the columns.
+    n_components_ : int
+        Number of factors.
+    lower_bound_ : float
+        Log-likelihood of the training rows at the fitted parameters, in nats per row.
+    converged_ : bool
+        Whether the likelihood had ceased to rise.
+    n_iter_ : int
+        Number of iterations.
+    history_ : dict of str to list of float
+        "lower_bound", the log-likelihood per row at the start of each iteration.
+    parameters_ : dict of str to ndarray
+        "mean", "loadings" (n_features, n_components) and "noise" in float64, relative to ``center_``.
+
+    See Also
+    --------
+    ProbabilisticPCA : With one noise variance for all features.
+
+    References
+    ----------
+    Rubin and Thayer (1982), EM algorithms for ML factor analysis, https://doi.org/10.1007/BF02293851.
+    Lawley and Maxwell (1971), Factor analysis as a statistical method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skgen import FactorAnalysis
+    >>> X = load_iris().data
+    >>> model = FactorAnalysis(n_components=1).fit(X)
+    >>> model.transform(X).shape
+    (150, 1)
+    >>> model.components_.round(1)
+    array([[ 0.7, -0.2,  1.8,  0.7]])
+    """
+
+    _noise = "diagonal"
+    _direct = "newton"
+    _parameter_constraints = (
+        EXACT_OPTIMISATION
+        | EXACT_STOPPING
+        | EXACT_RUNTIME
+        | {
+            "n_components": [Interval(Integral, 1, None, closed="left"), None],
+            "rotation": [StrOptions(set(ROTATIONS)), None],
+            "solver": [StrOptions({"auto", "newton", *EM_SOLVERS})],
+        }
+    )
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        # model
+        rotation=None,
+        # optimisation
+        solver="auto",
+        batch_size=1024,
+        gradient_method="lbfgs",
+        learning_rate=0.01,
+        learning_decay=0.7,
+        learning_offset=10.0,
+        total_samples=1e6,
+        max_iter=1000,
+        # stopping
+        tol=1e-6,
+        warm_start=False,
+        # runtime
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.rotation = rotation
+        self.solver = solver
+        self.batch_size = batch_size
+        self.gradient_method = gradient_method
+        self.learning_rate = learning_rate
+        self.learning_decay = learning_decay
+        self.learning_offset = learning_offset
+        self.total_samples = total_samples
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- assembly ---------------------------------------------------------------------------------------------------
+
+    def _worth_summing(self, n_rows, n_features):
+        return n_features <= max(n_rows, WIDE)
+
+    def _takes_moments(self, X, *, fresh, partial):
+        return super()._takes_moments(X, fresh=fresh, partial=partial) and (partial or self._worth_summing(*X.shape))
+
+    def _smallest_noise(self, variance):
+        return SMALLEST_NOISE * np.where(variance > 0, variance, 1.0)
+
+    def _analysed(self, moments, rows):
+        return moment_covariance(moments)
+
+    def _chosen(self, analysed, n_features, weight):
+        return n_features if self.n_components is None else self._checked_number(n_features)
+
+    def _direct_solver(self, model, expectation, analysed, generator):
+        mean, covariance = analysed
+        improve = NoiseNewton(mean, covariance, self.n_components_, torch.as_tensor(self._noise_floor).to(mean))
+        return DirectSolver(model, expectation, improve.parameters(), improve, generator=generator), self.max_iter
+
+    def _kept(self, parameters):
+        """Factors that are independent given a row, in descending order, or rotated ones."""
+        scale = torch.sqrt(parameters["noise"])[:, None]
+        directions, strengths = principal_axes(parameters["loadings"] / scale)
+        loadings = scale * directions * torch.sqrt(strengths)
+        if self.rotation is not None:
+            loadings = rotated(loadings, self.rotation)
+            loadings = loadings[:, torch.argsort(loadings.square().sum(0), descending=True, stable=True)]
+        return parameters | {"loadings": signed(loadings)}
+
+    def _doubts(self, run):
+        yield from super()._doubts(run)
+        at_floor = self.parameters_["noise"] <= self._noise_floor * (1 + 1e-6)
+        at_floor &= self._column_variance > 0
+        if at_floor.any():
+            yield (
+                f"Factors explain column(s) {column_names(self, at_floor)} entirely (a Heywood case): their noise "
+                f"variance is the smallest allowed, {SMALLEST_NOISE:g} of the column's variance. Lower n_components, "
+                "or leave out one of several columns that say the same."
+            )
+
+    # -- fitted parameters ------------------------------------------------------------------------------------------
+
+    @property
+    def components_(self):
+        """Loadings, (n_components, n_features)."""
+        return self._cast(self._loadings.T)
+
+    @property
+    def noise_variance_(self):
+        """Noise variances, (n_features,)."""
+        return self._cast(self.parameters_["noise"])
+
+    @property
+    def loglike_(self):
+        """Log-likelihood of all training rows at the start of each iteration."""
+        return [value * self._total_weight for value in self.history_["lower_bound"]]
