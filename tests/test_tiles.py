@@ -99,6 +99,27 @@ def test_float32_rows_are_widened_before_they_are_centred(generator):
         assert tile.x.equal(x[place].double() - center)
 
 
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_complete_rows_stay_in_single_precision_where_that_is_asked_for(dtype, centred, generator):
+    x = rows_with_gaps(generator, dtype=dtype)
+    center = x.double().nanmean(0) if centred else None
+    rows = Rows(x, center=center, tile_rows=8, single=True)
+    for tile, place in zip(rows, rows.places(), strict=True):
+        if tile.observed is None:
+            expected = x[place].double() - (center if centred else 0)
+            assert tile.x.dtype == dtype
+            assert tile.x.equal(expected.to(dtype))
+        else:
+            assert tile.x.dtype == torch.float64
+
+
+def test_float32_rows_in_single_precision_are_not_copied(generator):
+    x = normal(50, 3, generator=generator, dtype=torch.float32)
+    rows = Rows(x, tile_rows=8, single=True)
+    assert all(tile.x.data_ptr() == x[place].data_ptr() for tile, place in zip(rows, rows.places(), strict=True))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_go_with_their_rows(dtype, generator):
     x = rows_with_gaps(generator)
@@ -122,7 +143,8 @@ def test_what_is_taken_are_the_rows_at_those_places(index, generator):
     x = rows_with_gaps(generator)
     weight = torch.arange(50.0, dtype=torch.float64)
     center = x.nanmean(0)
-    part = Rows(x, weight, center, 4, 3).take(index)
+    part = Rows(x, weight, center, 4, 3, single=True).take(index)
+    assert part.single
     for tile, other in zip(part, Rows(x[index], weight[index], center, 4, 3), strict=True):
         assert tile.x.equal(other.x)
         assert tile.weight.equal(other.weight)

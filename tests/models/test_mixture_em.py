@@ -93,6 +93,17 @@ def test_each_iteration_is_scikit_learns_at_any_distance_from_the_origin(kind, f
         assert expectation.value(parameters) == pytest.approx(value, rel=1e-8)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_rows_multiplied_in_float32_give_the_likelihood_of_float64(structure, far, generator):
+    model = GaussianMixtureModel(structure, K, D, reg_covar=1e-3)
+    x = (far + drawn(model, parameters_of(model, generator), 500, generator)).float()
+    center = x.double().mean(0)
+    start = start_at(model, x[:K].double() - center)
+    _, found = maximised(model, Rows(x, center=center, tile_rows=64, single=True), start, 15)
+    _, expected = maximised(model, Rows(x, center=center, tile_rows=64), start, 15)
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("centred", [False, True])
 def test_the_variance_of_two_far_points_in_float32_is_what_is_added_to_it(structure, centred):
     x = torch.tensor([[9999.0], [0.0]], dtype=torch.float32)
