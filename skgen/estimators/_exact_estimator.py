@@ -1,6 +1,5 @@
 """What every estimator with an exact posterior shares: from rows to an EM run, and from parameters to densities."""
 
-import math
 from abc import abstractmethod
 from numbers import Integral, Real
 
@@ -14,20 +13,21 @@ from skgen._tiles import Rows
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
 from skgen.estimators._data import check_moments, column_names
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._exact_run import ExactRun
 from skgen.estimators._iterative import IterativeEstimator
-from skgen.estimators._run import Run
 from skgen.estimators._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from skgen.estimators._warnings import warn_user
 from skgen.training.em import EM_SOLVERS
 from skgen.training.optimizers import SOLVERS
-from skgen.training.stopping import Plateau
 
-NOISY_PATIENCE = 10
-"""Iterations without progress after which a solver whose bound may fall has converged."""
 FAR = 10.0
 """Standard deviations of a column's mean from 0 beyond which rows are centred."""
 EARLY_ROWS = 1000
 """Rows that partial_fit learns from together before it goes on chunk by chunk."""
+FEW_ROWS = 100
+"""Rows of first chunks whose columns may be constant by chance."""
+EARLY_GROWTH = 1.1
+"""How many times as many rows there have to be before partial_fit learns from all that it keeps again."""
 EARLY_ITERATIONS = 20
 
 EXACT_OPTIMISATION = {
@@ -44,59 +44,6 @@ EXACT_STOPPING = {"tol": [Interval(Real, 0, None, closed="left")], "warm_start":
 EXACT_RUNTIME = {"device": [str], "random_state": ["random_state"], "verbose": ["verbose"]}
 
 
-class ExactRun(Run):
-    """A fit by one of the EM solvers.
-
-    Parameters
-    ----------
-    name : str
-        Name of the solver.
-    solver : Solver
-    tol : float
-        Rise of the bound, in nats per row, below which the solver has converged; 0 runs to the last iteration.
-    n_iterations : int
-        Largest number of iterations.
-    """
-
-    monitored = "lower_bound"
-
-    def __init__(self, name, solver, tol, n_iterations):
-        patience = (1 if solver.monotone else NOISY_PATIENCE) if tol > 0 else math.inf
-        super().__init__(Plateau(tol, patience), n_iterations)
-        self.name, self.solver, self.visited = name, solver, solver.parameters
-
-    def _records(self):
-        while True:
-            self.visited = self.solver.parameters
-            yield {"lower_bound": self.solver.step()}
-
-    @property
-    def device(self):
-        return self.solver.rows.x.device
-
-    def _values(self):
-        # The bound of an iteration is that of the parameters it started from.
-        return torch.cat([value.flatten() for value in self.visited.values()])
-
-    def _restore(self, values):
-        old = self.solver.parameters
-        parts = values.to(self.device).split([value.numel() for value in old.values()])
-        self.solver.parameters = {
-            name: part.view(value.shape).clone() for (name, value), part in zip(old.items(), parts, strict=True)
-        }
-
-    def training_state(self):
-        state = {f"{self.name}.{name}": as_array(value) for name, value in self.solver.state().items()}
-        return state | {"generator": as_array(self.solver.generator.get_state())}
-
-    def load_training_state(self, state):
-        prefix = f"{self.name}."
-        named = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if named:
-            self.solver.load({name: torch.tensor(value) for name, value in named.items()})
-            self.solver.generator.set_state(torch.tensor(state["generator"]))
-
-
 class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator, IterativeEstimator):
     """Base of the estimators whose model is an :class:`~skgen._exact.ExactModel`.
 
@@ -107,6 +54,8 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
     """
 
     score_kind = "exact"
+    _architecture = ("n_components",)
+    """Parameters that a fit which continues another cannot change."""
 
     # -- what a subclass fills in -----------------------------------------------------------------------------------
 
@@ -125,9 +74,9 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         """A function that replaces degenerate parameters after an M-step, or None."""
         return
 
-    def _kept(self, parameters):
-        """The parameters to keep of those that a run ends with."""
-        return parameters
+    def _kept(self, run, values):
+        """What is kept of parameters, or of statistics, that a run ends with."""
+        return values
 
     def _solver_name(self):
         """The entry of ``EM_SOLVERS`` that ``fit`` learns with."""
@@ -196,42 +145,69 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         return X, metadata | {"sample_weight": weight}, data
 
     def _start(self, data, *, fresh, partial=False):
-        X, weight = data
+        if not partial:
+            vars(self).pop("_early", None)
         early = partial and (fresh or hasattr(self, "_early"))
-        if early and not fresh:
-            X, weight = self._early = _stacked(self._early, data)
-        elif early:
-            self._early = data
-        if hasattr(self, "_early") and not (early and len(X) < self._n_early_rows()):
-            del self._early
+        X, weight = self._with_early(data, fresh) if early else data
+        known = not fresh and not (early and self._grown(len(X)))
         random_state = check_random_state(self.random_state)
         device = self._training_device()
-        if fresh or early:
-            self._look_at(X, weight)
+        if known:
+            self._check_continues()
+        else:
+            self._look_at(X, weight, partial=partial)
         model = self._build_model(X.shape[1])
         rows = self._rows(X, weight, device, model, single=model.takes_single)
-        start = self._initial_parameters(model, rows, random_state) if fresh or early else self._tensors(device)
         name = ("em" if early else "online") if partial else self._solver_name()
         solver = EM_SOLVERS[name](
             model,
             rows,
-            start,
+            self._tensors(device) if known else self._initial_parameters(model, rows, random_state),
             generator=torch.Generator(device).manual_seed(seed_from(random_state)),
             repair=self._repair(model, rows),
             **self._options(name, partial),
         )
-        n_iterations = (EARLY_ITERATIONS if early else 1) if partial else self.max_iter
+        n_iterations = ((0 if known else EARLY_ITERATIONS) if early else 1) if partial else self.max_iter
         run = ExactRun(name, solver, 0.0 if partial and not early else self.tol, n_iterations)
-        self._n_before = len(X) - len(data[0])
-        if not (fresh or early):
-            self._n_before = self.n_samples_seen_ if partial else 0
-            if name == "online":
-                statistics = {name: torch.tensor(value) for name, value in self._statistics.items()}
-                solver.resume(statistics, self.n_samples_seen_)
+        self._n_before = 0 if fresh or not partial else self.n_samples_seen_
+        if partial and not early:
+            statistics, n_averaged = self._average
+            solver.resume({name: torch.tensor(value) for name, value in statistics.items()}, n_averaged)
+        if known:
             run.follow(self)
         return run
 
-    def _look_at(self, X, weight):
+    def _check_continues(self):
+        """Refuse parameters that mean another model than the fitted one."""
+        changed = [
+            f"{name} from {value!r} to {getattr(self, name)!r}"
+            for name, value in getattr(self, "_chosen_sizes", {}).items()
+            if getattr(self, name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"A fitted model cannot be continued with another architecture: {', '.join(changed)}. Set it back, or "
+                "call fit with warm_start=False to start afresh."
+            )
+
+    def _with_early(self, data, fresh):
+        """A chunk, and before it the rows that partial_fit has kept; kept in turn until there are enough."""
+        X, weight = data if fresh else _stacked(self._early[:2], data)
+        if len(X) < self._n_early_rows():
+            self._early = X, weight, 0 if fresh else self._early[2]
+        elif not fresh:
+            del self._early
+        return X, weight
+
+    def _grown(self, n_rows):
+        """Whether there are enough new rows to learn from all rows kept, rather than to keep them only."""
+        if hasattr(self, "_early") and n_rows < EARLY_GROWTH * self._early[2]:
+            return False
+        if hasattr(self, "_early"):
+            self._early = *self._early[:2], n_rows
+        return True
+
+    def _look_at(self, X, weight, *, partial=False):
         """Refuse or mention what a model cannot be learnt from, and choose the center."""
         moments = RunningMoments.empty(X.shape[1]).updated(X, weight)
         absent = np.broadcast_to(moments.count == 0, moments.mean.shape)
@@ -240,17 +216,18 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
                 f"Column(s) {column_names(self, absent)} of X have no observed value. Leave them out, or pass rows in "
                 "which they are observed."
             )
-        self._check_columns(moments)
+        self._check_columns(moments, partial=partial)
         scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
         far = bool((np.abs(moments.mean) > FAR * scale).any())
         self._dtype = X.dtype.name
+        self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
         self.center_ = moments.mean if far else np.zeros_like(moments.mean)
         self._decide((X, weight), moments)
 
-    def _check_columns(self, moments):
-        """Refuse columns whose variance is beyond float64, and mention constant ones."""
+    def _check_columns(self, moments, *, partial=False):
+        """Refuse columns whose variance is beyond float64, and mention constant ones; not in a first few rows."""
         check_moments(self, moments)
-        if moments.constant.any() and moments.n_rows > 1:
+        if moments.constant.any() and moments.n_rows > (FEW_ROWS if partial else 1):
             warn_user(
                 f"Constant column(s) {column_names(self, moments.constant)} carry no information; their variance is "
                 "the smallest allowed."
@@ -283,14 +260,18 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
 
     def _learnt(self, run):
         # The last parameters have not been visited by an E-step yet: their bound is what is reported, and their
-        # statistics are what partial_fit goes on from.
-        parameters = self._kept(run.solver.parameters)
-        statistics, value = run.solver.expectation(parameters)
-        weight = run.solver.expectation.weight
+        # statistics are what partial_fit goes on from, unless it has statistics of all rows before.
+        solver = run.solver
+        parameters = self._kept(run, solver.parameters)
+        statistics, value = solver.expectation(parameters)
+        weight = solver.expectation.weight
+        average = {name: each / weight for name, each in statistics.items()}, float(len(solver.rows))
+        if run.name == "online" and solver.statistics:
+            average = self._kept(run, solver.statistics), solver.n_seen
         return {
             "parameters_": {name: as_array(each) for name, each in parameters.items()},
             "lower_bound_": value,
-            "_statistics": {name: as_array(each / weight) for name, each in statistics.items()},
+            "_average": ({name: as_array(each) for name, each in average[0].items()}, average[1]),
         }
 
     def _doubts(self, run):

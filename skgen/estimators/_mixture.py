@@ -1,5 +1,6 @@
 """What every mixture estimator shares: starts, degenerate components, labels and draws."""
 
+import json
 from numbers import Integral
 
 import numpy as np
@@ -56,6 +57,22 @@ class Repairs:
         self.n_restarts = np.zeros(model.n_components, dtype=int)
         self.pruned = np.zeros(model.n_components, dtype=bool)
 
+    def state(self):
+        """Arrays that a later call continues from."""
+        events = np.frombuffer(json.dumps(self.events).encode(), dtype=np.uint8)
+        n_calls = np.array(self.n_calls)
+        return {
+            "events": events,
+            "n_calls": n_calls,
+            "n_restarts": self.n_restarts.copy(),
+            "pruned": self.pruned.copy(),
+        }
+
+    def load(self, state):
+        """Continue from :meth:`state`."""
+        self.events, self.n_calls = json.loads(bytes(state["events"])), int(state["n_calls"])
+        self.n_restarts, self.pruned = state["n_restarts"].copy(), state["pruned"].copy()
+
     def __call__(self, parameters, statistics):
         self.n_calls += 1
         share = statistics["weight"] / statistics["weight"].sum()
@@ -107,10 +124,15 @@ class StartedMixture(ExactEstimator):
     """
 
     def _decide(self, data, moments):
-        if len(data[0]) < max(2, self.n_components):
+        n_rows = len(data[0])
+        if hasattr(self, "_early"):
+            # The first rows of many that partial_fit will see.
+            self.n_components_ = min(self.n_components, n_rows)
+            return
+        if n_rows < max(2, self.n_components):
             raise ValueError(
                 f"Expected n_samples >= max(2, n_components) but got n_components = {self.n_components}, n_samples = "
-                f"{len(data[0])}. Lower n_components or pass more rows."
+                f"{n_rows}. Lower n_components or pass more rows."
             )
         self.n_components_ = self.n_components
 
@@ -266,13 +288,18 @@ class MixtureEstimator(StartedMixture):
     def _repair(self, model, rows):
         return Repairs(model, rows, self.on_degenerate)
 
+    def _kept(self, run, values):
+        """Parameters, or statistics, without the components that the run has given up."""
+        pruned = run.solver.repair.pruned
+        if not pruned.any():
+            return values
+        marks = torch.from_numpy(~pruned)
+        if "log_weights" in values:
+            return run.solver.model.kept(values, marks)
+        return {name: value[marks] if len(value) == len(marks) else value for name, value in values.items()}
+
     def _learnt(self, run):
-        repair = run.solver.repair
-        if repair.pruned.any():
-            marks = torch.from_numpy(~repair.pruned)
-            run.solver.parameters = run.solver.model.kept(run.solver.parameters, marks)
-            repair.pruned = np.zeros(int(marks.sum()), dtype=bool)
-        learnt = super()._learnt(run) | {"events_": list(repair.events)}
+        learnt = super()._learnt(run) | {"events_": list(run.solver.repair.events)}
         return learnt | {"n_components_": len(learnt["parameters_"]["log_weights"])}
 
     def _doubts(self, run):

@@ -6,6 +6,8 @@ import torch
 from skgen._spec import resolve
 from skgen.models.conjugate import ConjugatePrior, ConjugateTerms
 
+SINGULAR = 1e-10
+"""Least eigenvalue of the rows' correlations below which a prior takes their variances alone."""
 PRIORS_ON_PARAMETERS = {"conjugate": ConjugatePrior}
 
 
@@ -41,7 +43,7 @@ def conjugate_terms(numbers):
 
 
 def _whole(data, moments):
-    """Covariance of all rows, missing entries at their column's mean."""
+    """Covariance of all rows, missing entries at their column's mean; variances alone where it is singular."""
     X, weight = data
     total = np.zeros((X.shape[1],) * 2)
     for start in range(0, len(X), 8192):
@@ -50,7 +52,11 @@ def _whole(data, moments):
         total += deviation.T @ (deviation if weight is None else deviation * weight[part, None])
     total /= len(X) if weight is None else weight.sum()
     # A constant column has no scale of its own.
-    return total + np.diag(np.where(np.diag(total) > 0, 0.0, 1.0))
+    scale = np.where(moments.constant, 1.0, np.sqrt(np.diag(total)))
+    correlation = total / scale / scale[:, None] + np.diag(np.where(moments.constant, 1.0, 0.0))
+    if np.linalg.eigvalsh(correlation)[0] < SINGULAR:
+        return np.diag(scale**2)
+    return correlation * scale * scale[:, None]
 
 
 def _matrix(value, d):
