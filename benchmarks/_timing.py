@@ -19,10 +19,31 @@ def machine():
     return f"{model or platform.processor()}, {torch.get_num_threads()} threads, {device}; {versions}"
 
 
-def rounds(sides, n_rounds):
+class TaskClock:
+    """A callback that keeps the time at the end of every task of a name, an epoch or an iteration."""
+
+    def __init__(self, task_name):
+        self.task_name, self.times = task_name, []
+
+    def setup(self, estimator, context):
+        """Nothing."""
+
+    def teardown(self, estimator, context):
+        """Nothing."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Nothing."""
+
+    def on_fit_task_end(self, estimator, context):
+        """Take the time."""
+        if context.task_name == self.task_name:
+            self.times.append(time.perf_counter())
+
+
+def rounds(sides, n_rounds, *, warm_up=True):
     """Seconds of each side in each round; a side is a function that returns the seconds to count."""
     seconds = {name: [] for name in sides}
-    for run in sides.values():
+    for run in sides.values() if warm_up else ():
         run()
     for _ in range(n_rounds):
         for name, run in sides.items():

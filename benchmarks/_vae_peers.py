@@ -1,8 +1,7 @@
 """The same variational autoencoder as a plain torch loop, in pythae, and as its matrix products alone."""
 
-import time
-
 import torch
+from _timing import TaskClock
 from torch import nn
 from torch.nn import functional as F
 
@@ -128,30 +127,9 @@ def products_epoch(n_rows, n_features, n_hidden, n_code, n_latent, batch_size):
     return epoch
 
 
-class EpochClock:
-    """A callback that keeps the time at the end of every epoch."""
-
-    def __init__(self):
-        self.times = []
-
-    def setup(self, estimator, context):
-        """Nothing."""
-
-    def teardown(self, estimator, context):
-        """Nothing."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Nothing."""
-
-    def on_fit_task_end(self, estimator, context):
-        """Take the time."""
-        if context.task_name == "epoch":
-            self.times.append(time.perf_counter())
-
-
 def skgen_epoch(estimator, X):
     """Seconds per epoch inside ``fit``, which goes on from the weights of the call before."""
-    clock = EpochClock()
+    clock = TaskClock("epoch")
     estimator.set_params(warm_start=True, tol=0, n_iter_no_change=float("inf"), kl_warmup=0)
     estimator.set_callbacks(clock)
 

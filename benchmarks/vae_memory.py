@@ -9,14 +9,13 @@ nothing is copied and 1 for a copy of the whole array. MB are 10^6 bytes. Needs 
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from _memory import MB, reset_peak, status, watched
+
 N_ROWS, N_FEATURES = 60_000, 784
-MB = 1e6
 ALLOWED = 400
 CASES = {
     "array, bernoulli": {"likelihood": "bernoulli"},
@@ -26,23 +25,6 @@ CASES = {
     "memmap, gaussian": {"likelihood": "gaussian", "mapped": True},
     "memmap, bernoulli, early stopping": {"likelihood": "bernoulli", "mapped": True, "early_stopping": True},
 }
-
-
-def status(name, pid="self"):
-    """A field of /proc/PID/status in MB, 0 once the process is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith(f"{name}:")), 0.0)
-
-
-def reset_peak():
-    """Forget the peak so far, which importing may have raised above what stays resident."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def rows(n_rows, mapped):
@@ -91,17 +73,7 @@ def fit(likelihood, n_rows, mapped=None, early_stopping=False):
 def watch(case, n_rows, path):
     """Run a case in a process; its figures, with the peak of anonymous memory over that of the imports."""
     options = CASES[case] | {"n_rows": n_rows} | ({"mapped": str(path)} if CASES[case].get("mapped") else {})
-    command = [sys.executable, __file__, "--case", json.dumps(options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.readline()
-    before = peak = status("RssAnon", process.pid)
-    while process.poll() is None:
-        peak = max(peak, status("RssAnon", process.pid))
-        time.sleep(0.005)
-    lines = process.stdout.read().splitlines()
-    if process.returncode:
-        sys.exit(f"{case}: {process.stderr.read()}")
-    return json.loads(lines[-1]) | {"anonymous": peak - before}
+    return watched(__file__, options)
 
 
 def write_rows(path, n_rows):
