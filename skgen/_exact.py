@@ -96,6 +96,10 @@ class ExactModel(ABC):
         """Sums over complete rows that depend on no parameter, taken once."""
         return {}
 
+    def survives_single(self, parameters: Parameters) -> bool:
+        """Whether parameters could be learnt from statistics of rows in float32."""
+        return True
+
     def tile_rows(self) -> int:
         """Number of rows in a tile that an E-step is fast with."""
         return 8192

@@ -16,12 +16,13 @@ from skgen.models.products import Products, normalized
 
 NO_WEIGHT = -1e4
 """Log-weight of components that are left out."""
-RESOLVED_SINGLE = 1e-4
-RESOLVED = 1e-8
+RESOLVED_SINGLE, SURVIVED_SINGLE = 1e-4, 1e-2
+"""The same for rows in float32: before a pass over them, and for the parameters that come of it."""
+RESOLVED = 1e-6
 """Largest bound on rounding errors, in nats, of log-densities that are computed from features about the center."""
 FLAT = 1e-13
 """Share of all rows' covariance at which that of a component is a rounding error."""
-EPSILON = torch.finfo(torch.float64).eps
+EPSILON, SINGLE_EPSILON = torch.finfo(torch.float64).eps, torch.finfo(torch.float32).eps
 
 
 def chosen(probability: Tensor, generator: torch.Generator) -> Tensor:
@@ -124,7 +125,7 @@ class MixturePosterior(Posterior):
     def fits_single(self) -> bool:
         """Whether float32 resolves the log-densities of rows in float32."""
         size = magnitude(self.covariance, self.log_weights, self.means, self.covariances)
-        return torch.finfo(torch.float32).eps * size < RESOLVED_SINGLE
+        return SINGLE_EPSILON * size < RESOLVED_SINGLE
 
     def _about_reference(self, r: Tensor, x: Tensor) -> Statistics:
         origin = torch.zeros_like(self.means) if self.reference is None else self.reference
@@ -315,6 +316,11 @@ class GaussianMixtureModel(ExactModel):
         if self.rounding(parameters) > RESOLVED:
             parameters["reference"] = parameters["means"]
         return parameters
+
+    def survives_single(self, parameters: Parameters) -> bool:
+        if bool(self.degenerate(parameters).any()):
+            return False
+        return self.rounding(parameters) / EPSILON * SINGLE_EPSILON < SURVIVED_SINGLE
 
     def rounding(self, parameters: Parameters) -> float:
         """A bound on the rounding error, in nats, of a typical row's log-density from features about the center."""

@@ -114,6 +114,10 @@ class Expectation:
             yield log_prob.sum() if tile.weight is None else torch.dot(log_prob, tile.weight)
 
 
+class SinglePrecisionLost(ArithmeticError):
+    """Parameters have come out that rows in float32 do not resolve: the step has to be repeated in float64."""
+
+
 class Solver(ABC):
     """Improves the parameters of a model, iteration by iteration.
 
@@ -155,7 +159,11 @@ class Solver(ABC):
         Raises FloatingPointError, and keeps the parameters, where these or the bound would not be finite.
         """
         try:
-            value = self._step()
+            try:
+                value = self._step()
+            except SinglePrecisionLost:
+                self.rows.single = False
+                value = self._step()
         except LinAlgError as error:
             raise self._diverged("a covariance") from error
         self.n_steps += 1
@@ -198,6 +206,8 @@ class Solver(ABC):
     def _maximise(self, statistics: Statistics, parameters: Parameters | None = None) -> None:
         """Put the M-step's parameters in force; ``parameters`` are those that the statistics were taken at."""
         updated = self.model.m_step(statistics, self.parameters if parameters is None else parameters)
+        if self.rows.single and not self.model.survives_single(updated):
+            raise SinglePrecisionLost
         repaired = None if self.repair is None else self.repair(updated, statistics)
         if repaired is not None:
             self._restart()
