@@ -9,30 +9,38 @@ N_ROUNDS = 1000
 SMALLEST_RISE = 1e-13
 
 
-def rotated(loadings: Tensor, rotation: str) -> Tensor:
-    r"""Loadings times the rotation that maximises the orthomax criterion, (features, factors).
+def simple_rotation(loadings: Tensor, criterion: str) -> Tensor:
+    r"""The rotation R (factors, factors) for which loadings times R have the largest orthomax criterion.
 
     .. math:: \sum_k \Bigl[\sum_j w_{jk}^4 - \tfrac{\gamma}{d} \bigl(\sum_j w_{jk}^2\bigr)^2\Bigr]
 
     with gamma = 1, varimax (Kaiser 1958, https://doi.org/10.1007/BF02289233), or 0, quartimax (Neuhaus and Wrigley
-    1954). Each round takes the rotation nearest to the criterion's gradient, which the criterion's convexity between
-    rounds makes no worse.
+    1954). Each round takes the rotation nearest to the criterion's gradient at the last. The columns of the rotated
+    loadings are in descending order of their sums of squares, and the largest entry of each is positive.
     """
-    gamma = ROTATIONS[rotation]
-    turned, last = loadings, float("-inf")
+    gamma = ROTATIONS[criterion]
+    rotation, last = torch.eye(loadings.shape[1]).to(loadings), float("-inf")
     for _ in range(N_ROUNDS):
+        turned = loadings @ rotation
         squares = turned.square()
-        gradient = loadings.T @ (turned * (squares - gamma * squares.mean(0)))
-        left, size, right = torch.linalg.svd(gradient)
-        turned = loadings @ (left @ right)
+        left, size, right = torch.linalg.svd(loadings.T @ (turned * (squares - gamma * squares.mean(0))))
+        rotation = left @ right
         value = float(size.sum())
         if value <= last * (1 + SMALLEST_RISE):
             break
         last = value
-    return turned
+    turned = loadings @ rotation
+    order = torch.argsort(turned.square().sum(0), descending=True, stable=True)
+    return (rotation * signs(turned))[:, order]
 
 
-def signed(loadings: Tensor) -> Tensor:
-    """Loadings (features, factors) with each column's sign such that its entry of largest size is positive."""
-    largest = loadings.gather(0, loadings.abs().argmax(0, keepdim=True))
-    return loadings * torch.where(largest < 0, -1.0, 1.0)
+def principal_rotation(loadings: Tensor) -> Tensor:
+    """The rotation that makes columns of loadings orthogonal, in descending order, their largest entries positive."""
+    rotation: Tensor = torch.linalg.svd(loadings, full_matrices=False).Vh.T
+    return rotation * signs(loadings @ rotation)
+
+
+def signs(loadings: Tensor) -> Tensor:
+    """1 or -1 for each column of loadings (features, factors): the sign of its entry of largest size, (factors,)."""
+    largest = loadings.gather(0, loadings.abs().argmax(0, keepdim=True)).squeeze(0)
+    return 1.0 - 2.0 * (largest < 0).to(loadings)

@@ -10,15 +10,16 @@ from sklearn.utils.validation import check_is_fitted
 from skgen._exact import added
 from skgen.distributions.low_rank import posterior_covariance
 from skgen.estimators._arrays import RunningMoments, as_array, seed_from
-from skgen.estimators._exact_estimator import FAR, ExactEstimator, ExactRun
+from skgen.estimators._exact_estimator import FAR, ExactEstimator
+from skgen.estimators._exact_run import ExactRun
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.principal import moment_spectrum
 from skgen.training.expectation import Expectation, Solver
 
 SCANNED_ROWS = 4096
 """Rows that tell whether all have to be centred."""
-SUMMARIZING = ("em", "em-accelerated", "gradient")
-"""Solvers that take all rows at a time."""
+WHOLE = ("em", "em-accelerated", "gradient")
+"""Solvers that take statistics of all rows at the same parameters."""
 NOISE_SHARE = 0.5
 """Share of each feature's variance that is noise where EM starts."""
 ROUNDING = 8 * np.finfo(np.float64).eps
@@ -82,6 +83,10 @@ class LinearGaussianEstimator(ExactEstimator):
     def _direct_solver(self, model, expectation, analysed, generator):
         """A solver that maximises the likelihood, and its number of iterations."""
 
+    @abstractmethod
+    def _rotation(self, parameters):
+        """The rotation of the factors to keep, of all those that give the same density."""
+
     def _worth_summing(self, n_rows, n_features):
         """Whether products of columns are summed once, rather than the rows visited at every iteration."""
         return n_rows >= n_features
@@ -92,14 +97,18 @@ class LinearGaussianEstimator(ExactEstimator):
         X, weight = data
         if not self._takes_moments(X, fresh=fresh, partial=partial):
             self._moments = None
-            self._summarized = not partial and self.solver in ("auto", *SUMMARIZING) and self._worth_summing(*X.shape)
+            self._expanded = not partial and self._solver_name() in WHOLE
+            self._summarized = self._expanded and self._worth_summing(*X.shape)
             return super()._start(data, fresh=fresh, partial=partial)
+        if not partial:
+            vars(self).pop("_early", None)
         if fresh:
             self._set_center(X)
-        partial_before = partial and not fresh
-        self._n_before = self.n_samples_seen_ if partial_before else 0
+        else:
+            self._check_continues()
+        self._n_before = self.n_samples_seen_ if partial and not fresh else 0
         moments, expectation = self._gathered(X, weight, partial=partial)
-        analysed = self._considered(X, weight, moments, expectation)
+        analysed = self._considered(X, weight, moments, expectation, partial=partial)
         expectation.model = self._build_model(X.shape[1])
         generator = torch.Generator(self._training_device()).manual_seed(
             seed_from(check_random_state(self.random_state))
@@ -110,6 +119,12 @@ class LinearGaussianEstimator(ExactEstimator):
         if not fresh:
             run.follow(self)
         return run
+
+    def _learnt(self, run):
+        learnt = super()._learnt(run)
+        if run.name == self._direct:
+            learnt["_average"] = learnt["_average"][0], run.solver.expectation.weight
+        return learnt
 
     def _solver_name(self):
         return "em" if self.solver in ("auto", self._direct) else self.solver
@@ -127,6 +142,7 @@ class LinearGaussianEstimator(ExactEstimator):
         mean = some.mean(axis=0)
         far = bool((np.abs(mean) > FAR * some.std(axis=0)).any())
         self._dtype = X.dtype.name
+        self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
         self.center_ = mean if far else np.zeros_like(mean)
 
     def _gathered(self, X, weight, *, partial):
@@ -134,7 +150,7 @@ class LinearGaussianEstimator(ExactEstimator):
 
         There are no moments where the rows themselves are to be visited.
         """
-        self._summarized = partial or self._worth_summing(*X.shape)
+        self._summarized, self._expanded = partial or self._worth_summing(*X.shape), False
         model = LinearGaussian(X.shape[1], 0, self._noise, summarized=self._summarized)
         rows = self._rows(X, weight, self._training_device(), model)
         expectation = Expectation(model, rows)
@@ -147,7 +163,7 @@ class LinearGaussianEstimator(ExactEstimator):
         summary.moments, summary.weight = moments, float(moments["weight"])
         return moments, summary
 
-    def _considered(self, X, weight, moments, expectation):
+    def _considered(self, X, weight, moments, expectation, *, partial):
         """Set what follows from the data before a model is built, and give what the solution follows from."""
         if moments:
             total = expectation.weight
@@ -160,7 +176,7 @@ class LinearGaussianEstimator(ExactEstimator):
             )
         else:
             summary = RunningMoments.empty(X.shape[1]).updated(X, weight)
-        self._check_columns(summary)
+        self._check_columns(summary, partial=partial)
         self._set_columns(summary)
         analysed = self._analysed(moments, expectation.rows)
         self.n_components_ = self._chosen(analysed, X.shape[1], expectation.weight)
@@ -238,12 +254,22 @@ class LinearGaussianEstimator(ExactEstimator):
         parameters = self._independent(rows.x.device)
         return self._completed_spectrum(rows, LinearGaussian(rows.n_features, 0, "diagonal").bind(parameters))
 
+    def _kept(self, run, values):
+        return run.solver.model.turned(values, self._rotation(run.solver.parameters))
+
     # -- the model --------------------------------------------------------------------------------------------------
 
     def _build_model(self, n_features):
         floor = self._noise_floor
         floor = torch.from_numpy(floor) if isinstance(floor, np.ndarray) else floor
-        return LinearGaussian(n_features, self.n_components_, self._noise, floor, summarized=self._summarized)
+        return LinearGaussian(
+            n_features,
+            self.n_components_,
+            self._noise,
+            floor,
+            summarized=self._summarized,
+            expanded=self._expanded,
+        )
 
     @property
     def _n_features_out(self):

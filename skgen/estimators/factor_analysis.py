@@ -5,13 +5,13 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skgen.distributions.rotation import ROTATIONS, rotated, signed
+from skgen.distributions.rotation import ROTATIONS, principal_rotation, signs, simple_rotation
 from skgen.estimators._data import column_names
 from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models import noise_profile
-from skgen.models.principal import moment_covariance, principal_axes
+from skgen.models.principal import moment_covariance
 from skgen.training.em import EM_SOLVERS
 
 SMALLEST_NOISE = 1e-8
@@ -208,15 +208,14 @@ class FactorAnalysis(LinearGaussianEstimator):
         improve = NoiseNewton(mean, covariance, self.n_components_, torch.as_tensor(self._noise_floor).to(mean))
         return DirectSolver(model, expectation, improve.parameters(), improve, generator=generator), self.max_iter
 
-    def _kept(self, parameters):
-        """Factors that are independent given a row, in descending order, or rotated ones."""
+    def _rotation(self, parameters):
+        """Towards factors that are independent given a row, in descending order, or towards simple structure."""
         scale = torch.sqrt(parameters["noise"])[:, None]
-        directions, strengths = principal_axes(parameters["loadings"] / scale)
-        loadings = scale * directions * torch.sqrt(strengths)
-        if self.rotation is not None:
-            loadings = rotated(loadings, self.rotation)
-            loadings = loadings[:, torch.argsort(loadings.square().sum(0), descending=True, stable=True)]
-        return parameters | {"loadings": signed(loadings)}
+        rotation = principal_rotation(parameters["loadings"] / scale)
+        rotation = rotation * signs(parameters["loadings"] @ rotation)
+        if self.rotation is None:
+            return rotation
+        return rotation @ simple_rotation(parameters["loadings"] @ rotation, self.rotation)
 
     def _doubts(self, run):
         yield from super()._doubts(run)

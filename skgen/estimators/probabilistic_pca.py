@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from skgen.distributions.dimension import minka_dimension, relevant_dimension, share_dimension
+from skgen.distributions.rotation import principal_rotation
 from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
 from skgen.estimators._sklearn import Interval, RealNotInt, StrOptions
@@ -187,7 +188,7 @@ default="auto"
         spectrum = self._independent_spectrum(rows)
         chosen = self._chosen(spectrum, rows.n_features, rows.total_weight)
         for _ in range(CHOICE_ROUNDS if len(rows.incomplete) else 0):
-            model = LinearGaussian(rows.n_features, chosen, self._noise, self._noise_floor, summarized=self._summarized)
+            model = LinearGaussian(rows.n_features, chosen, self._noise, self._noise_floor, expanded=True)
             solver = BatchEM(model, rows, self._principal_start(spectrum, chosen), generator=None)
             for _ in range(CHOICE_ITERATIONS):
                 solver.step()
@@ -202,9 +203,8 @@ default="auto"
         solver = DirectSolver(model, expectation, solution, lambda _: solution, generator=generator)
         return solver, min(2, self.max_iter)
 
-    def _kept(self, parameters):
-        directions, variances = principal_axes(parameters["loadings"])
-        return parameters | {"loadings": directions * torch.sqrt(variances)}
+    def _rotation(self, parameters):
+        return principal_rotation(parameters["loadings"])
 
     def _doubts(self, run):
         if run.name != self._direct:

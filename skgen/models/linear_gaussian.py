@@ -197,9 +197,9 @@ class LinearGaussian(ExactModel):
     """x = W z + mean + noise, with normal factors z and normal noise.
 
     Parameters are "mean" (features,), "loadings" (features, factors), and "noise", variances of shape () or
-    (features,). The M-step also fits the factors' mean and covariance, which it then moves into mean and loadings
-    (parameter expansion, Liu, Rubin and Wu 1998, https://doi.org/10.1093/biomet/85.4.755): the fixed points and the
-    rising likelihood are those of plain EM, at a fraction of its iterations.
+    (features,). An expanded M-step also fits the factors' mean and covariance, which it then moves into mean and
+    loadings (Liu, Rubin and Wu 1998, https://doi.org/10.1093/biomet/85.4.755): the fixed points and the rising
+    likelihood are those of plain EM, at a fraction of its iterations.
 
     Parameters
     ----------
@@ -212,7 +212,8 @@ class LinearGaussian(ExactModel):
         Whether complete rows are learnt from by their sums of products, features^2 numbers; otherwise they are visited
         at every iteration, which is cheaper where there are fewer rows than features.
     expanded : bool
-        Whether the M-step is expanded.
+        Whether the M-step is expanded; not for statistics that mix those of several parameters, since it changes the
+        factors that they are about.
     """
 
     n_features: int
@@ -220,7 +221,7 @@ class LinearGaussian(ExactModel):
     noise: str = "isotropic"
     floor: float | Tensor = 1e-12
     summarized: bool = True
-    expanded: bool = True
+    expanded: bool = False
 
     def bind(self, parameters: Parameters) -> LinearGaussianPosterior:
         return LinearGaussianPosterior(**parameters, summarized=self.summarized)
@@ -280,6 +281,21 @@ class LinearGaussian(ExactModel):
         shift = products[:-1, -1]
         factor, failed = torch.linalg.cholesky_ex(products[:-1, :-1] - _outer(shift, shift))
         return (loadings, mean) if failed else (loadings @ factor, mean + loadings @ shift)
+
+    def turned(self, values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
+        """Parameters, or statistics taken at them, for other axes of the factors: z in place of rotation @ z.
+
+        With a rotation (factors, factors) the model of the rows stays the same.
+        """
+        turn = F.pad(rotation, (0, 1, 0, 1))
+        turn[-1, -1] = 1
+        changed = dict(values)
+        for name in {"complete", "incomplete", "each"} & values.keys():
+            changed[name] = turn.T @ values[name] @ turn
+        for name, matrix in (("cross", turn), ("loadings", rotation)):
+            if name in values:
+                changed[name] = values[name] @ matrix
+        return changed
 
     # -- parameters -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skgen._exact import Parameters
-from skgen.distributions.rotation import signed
+from skgen.distributions.rotation import signs
 
 SUFFICIENT_SHARE = 1e-4
 """Share of the decrease promised by the gradient that a step has to reach."""
@@ -140,4 +140,5 @@ def profile_parameters(profile: Profile, mean: Tensor, n_factors: int) -> Parame
     loadings = profile.vectors[:, kept] * torch.sqrt(profile.values[kept] - 1)
     loadings = (torch.exp(0.5 * profile.log_noise)[:, None] * loadings).flip(1)
     padding = loadings.new_zeros(len(mean), n_factors - loadings.shape[1])
-    return {"mean": mean, "loadings": torch.cat([signed(loadings), padding], 1), "noise": torch.exp(profile.log_noise)}
+    loadings = torch.cat([loadings * signs(loadings), padding], 1)
+    return {"mean": mean, "loadings": loadings, "noise": torch.exp(profile.log_noise)}

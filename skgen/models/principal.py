@@ -8,7 +8,7 @@ from torch import Tensor
 from skgen._exact import Parameters, Statistics
 from skgen._tiles import Rows
 from skgen.distributions.gram import gram
-from skgen.distributions.rotation import signed
+from skgen.distributions.rotation import signs
 
 
 class Spectrum(NamedTuple):
@@ -44,7 +44,7 @@ def moment_spectrum(moments: Statistics) -> Spectrum:
     """The spectrum of moments, O(features^3)."""
     mean, covariance = moment_covariance(moments)
     variances, directions = _descending(covariance)
-    return Spectrum(mean, variances, signed(directions))
+    return Spectrum(mean, variances, directions * signs(directions))
 
 
 def row_spectrum(rows: Rows) -> Spectrum:
@@ -57,7 +57,8 @@ def row_spectrum(rows: Rows) -> Spectrum:
     x = (x - mean) * torch.sqrt(share)[:, None]
     variances, vectors = _descending(gram(x.T))
     # The product has orthogonal columns, but for directions without variance; QR normalises all.
-    return Spectrum(mean, variances, signed(torch.linalg.qr(x.T @ vectors).Q))
+    directions = torch.linalg.qr(x.T @ vectors).Q
+    return Spectrum(mean, variances, directions * signs(directions))
 
 
 def principal_parameters(spectrum: Spectrum, n_factors: int, floor: float) -> Parameters:
@@ -79,4 +80,4 @@ def principal_parameters(spectrum: Spectrum, n_factors: int, floor: float) -> Pa
 def principal_axes(loadings: Tensor) -> tuple[Tensor, Tensor]:
     """Orthonormal directions (features, factors) and variances (factors,) of W z, in descending order."""
     directions, scales, _ = torch.linalg.svd(loadings, full_matrices=False)
-    return signed(directions), scales.square()
+    return directions * signs(directions), scales.square()

@@ -2,10 +2,14 @@ import pytest
 import torch
 from sklearn.decomposition._factor_analysis import _ortho_rotation
 
-from skgen.distributions.rotation import ROTATIONS, rotated, signed
+from skgen.distributions.rotation import ROTATIONS, principal_rotation, signs, simple_rotation
 from tests.parts import normal
 
 every_rotation = pytest.mark.parametrize("rotation", ROTATIONS)
+
+
+def rotated(loadings, rotation):
+    return loadings @ simple_rotation(loadings, rotation)
 
 
 def criterion(loadings, rotation):
@@ -51,8 +55,24 @@ def test_the_criterion_is_no_lower_than_scikit_learn_s(rotation, generator):
     assert criterion(ours, rotation) >= criterion(theirs, rotation) - 1e-9
 
 
-def test_signs_make_the_largest_entries_positive(generator):
+@every_rotation
+def test_rotations_are_orthogonal_and_order_and_sign_the_factors(rotation, generator):
     loadings = normal(8, 3, generator=generator)
-    assert torch.equal(signed(loadings), signed(-loadings))
-    assert torch.equal(signed(loadings).abs(), loadings.abs())
-    assert (signed(loadings).gather(0, loadings.abs().argmax(0, keepdim=True)) > 0).all()
+    for turn in (simple_rotation(loadings, rotation), principal_rotation(loadings)):
+        torch.testing.assert_close(turn @ turn.T, torch.eye(3, dtype=torch.float64))
+        turned = loadings @ turn
+        assert (turned.square().sum(0).diff() <= 0).all()
+        assert torch.equal(signs(turned), torch.ones(3, dtype=torch.float64))
+
+
+def test_the_principal_rotation_makes_columns_orthogonal(generator):
+    loadings = normal(8, 3, generator=generator)
+    turned = loadings @ principal_rotation(loadings)
+    torch.testing.assert_close(turned.T @ turned, torch.diag(torch.linalg.svdvals(loadings).square()))
+
+
+def test_signs_are_those_of_the_largest_entries(generator):
+    loadings = normal(8, 3, generator=generator)
+    assert torch.equal(signs(loadings), -signs(-loadings))
+    assert ((loadings * signs(loadings)).gather(0, loadings.abs().argmax(0, keepdim=True)) > 0).all()
+    assert torch.equal(signs(torch.zeros(3, 2)), torch.ones(2))

@@ -132,7 +132,7 @@ def test_em_never_lowers_the_likelihood(noise, missing, expanded, generator):
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_em_ends_where_the_gradient_is_zero(noise, missing, generator):
     x = data(generator, 200, 6, missing=missing, n_factors=1)
-    solver, _ = em(LinearGaussian(6, 1, noise), x, parameters(noise, generator, 6, 1), 300, generator)
+    solver, _ = em(LinearGaussian(6, 1, noise, expanded=True), x, parameters(noise, generator, 6, 1), 300, generator)
     _, gradient = solver.expectation.backward(solver.model.unconstrain(solver.parameters))
     assert gradient.abs().max() < 1e-8
 
@@ -227,7 +227,7 @@ def test_noise_stays_at_its_floor(noise, generator):
 def test_a_feature_that_no_row_of_a_batch_has_keeps_its_parameters(generator):
     p, x = parameters("diagonal", generator), data(generator, 20)
     x[:, 2] = float("nan")
-    model = LinearGaussian(5, 2, "diagonal", expanded=False)
+    model = LinearGaussian(5, 2, "diagonal")
     after = model.m_step(Expectation(model, Rows(x))(p)[0], p)
     for name, value in after.items():
         assert torch.equal(value[2], p[name][2])
@@ -236,7 +236,7 @@ def test_a_feature_that_no_row_of_a_batch_has_keeps_its_parameters(generator):
 
 def test_fewer_drawn_rows_than_factors_are_learnt_from(generator):
     p, x = parameters("isotropic", generator, n_factors=4), data(generator, 1)
-    model, tile = LinearGaussian(5, 4), next(iter(Rows(x)))
+    model, tile = LinearGaussian(5, 4, expanded=True), next(iter(Rows(x)))
     after = model.m_step(model.bind(p).draw(tile, generator), p)
     assert all(value.isfinite().all() for value in after.values())
 
@@ -267,3 +267,13 @@ def test_samples_have_the_mean_and_covariance_of_the_model(noise, generator):
     assert within(x, p["mean"])
     deviation = x - p["mean"]
     assert within(deviation[:, :, None] * deviation[:, None], covariance(p))
+
+
+@every_noise
+def test_turned_parameters_have_turned_statistics(noise, generator):
+    p, x, model = parameters(noise, generator), data(generator, missing=0.2), LinearGaussian(5, 2, noise)
+    rotation = torch.linalg.qr(normal(2, 2, generator=generator)).Q
+    (before, a), (after, b) = (Expectation(model, Rows(x))(each) for each in (p, model.turned(p, rotation)))
+    assert a == pytest.approx(b, rel=1e-12)
+    assert_same(model.turned(before, rotation), after)
+    assert_same(model.turned(model.m_step(before, p), torch.eye(2).double()), model.m_step(before, p))
