@@ -53,10 +53,9 @@ def _all_or_nothing(estimator):
 class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
     """Base of the estimators that learn by epochs, or by iterations of EM.
 
-    A subclass has the parameters ``max_iter``, ``warm_start`` and ``verbose``, and may have ``verbose_interval``, the
-    number of records between two messages, which ``verbose`` stands for otherwise. It has a public ``fit`` that says
-    what it takes and returns ``self._fit(X, y, metadata)``. It prepares rows, starts a
-    :class:`~skgen.estimators._run.Run`, and turns what the run has learnt into attributes; all the rest is here.
+    A subclass has the parameters ``max_iter``, ``warm_start`` and ``verbose``, and a public ``fit`` that says what it
+    takes and returns ``self._fit(X, y, metadata)``. It prepares rows, starts a :class:`~skgen.estimators._run.Run`,
+    and turns what the run has learnt into attributes; all the rest is here.
     """
 
     _task_name = "iteration"
@@ -86,6 +85,10 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
     def _doubts(self, run):
         """What a user should be warned of after a fit."""
         return ()
+
+    def _message_interval(self):
+        """Number of records from one message to the next, where ``verbose`` asks for messages."""
+        return self.verbose
 
     # -- the course of a fit --------------------------------------------------------------------------------------
 
@@ -141,7 +144,7 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
         while not run.finished:
             task = context.subcontext(task_name=self._task_name).call_on_fit_task_begin(**hooks)
             record = next(records)
-            if self.verbose and run.epoch % getattr(self, "verbose_interval", self.verbose) == 0:
+            if self.verbose and run.epoch % self._message_interval() == 0:
                 terms = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
                 logger.info("%s %s %d: %s", type(self).__name__, self._task_name, run.epoch, terms)
             if task.call_on_fit_task_end(**hooks, reconstruction_attributes=lambda: self._snapshot(run)):

@@ -45,4 +45,8 @@ class NormalComponents:
             Means of the components, weighted by them.
         """
         check_is_fitted(self)
-        return _given.responsibilities(X, self.n_components_) @ self.means_
+        shares = _given.responsibilities(X, self.n_components_)
+        return (shares @ (self.parameters_["means"] + self.center_)).astype(shares.dtype)
+
+    def _message_interval(self):
+        return self.verbose_interval

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 import skgen
-from skgen import Autoencoder, VariationalAutoencoder
+from skgen import Autoencoder, GaussianMixture, VariationalAutoencoder
 from skgen.likelihoods import Bernoulli, Gaussian
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
@@ -16,6 +16,10 @@ def vae(n_components=2, **parameters):
 
 def autoencoder(n_components=2, **parameters):
     return Autoencoder(n_components, **SMALL | parameters)
+
+
+def mixture(n_components=2, **parameters):
+    return GaussianMixture(n_components, **{"max_iter": 5, "reg_covar": 1e-4, "random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -37,7 +41,23 @@ CONFIGURATIONS = {
     "autoencoder-cross-entropy": autoencoder(loss="cross_entropy"),
     "autoencoder-linear": autoencoder(hidden_layer_sizes=()),
     "autoencoder-lbfgs": autoencoder(solver="lbfgs"),
+    "mixture": GaussianMixture(random_state=0),
+    "mixture-full": mixture(),
+    "mixture-tied": mixture(covariance_type="tied", init_params="k-means++"),
+    "mixture-diag": mixture(covariance_type="diag", solver="incremental", init_params="random"),
+    "mixture-spherical": mixture(3, covariance_type="spherical", solver="em-accelerated"),
+    "mixture-tied_diag": mixture(covariance_type="tied_diag", solver="online"),
+    "mixture-tied_spherical": mixture(covariance_type="tied_spherical", solver="mcem", init_params="random_from_data"),
+    "mixture-gradient": mixture(solver="gradient", whiten_init=False),
+    "mixture-adam": mixture(covariance_type="diag", solver="gradient", gradient_method="adam"),
+    "mixture-prior": mixture(prior="conjugate", reg_covar=0.0, n_init=5),
+    "mixture-warm": mixture(warm_start=True, on_degenerate="prune", max_iter=500, tol=1e-13),
 }
+
+NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]
+"""Configurations that learn by gradient steps over epochs."""
+EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS]
+"""Configurations that learn by iterations of EM."""
 
 ESTIMATORS = [
     value

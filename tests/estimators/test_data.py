@@ -11,11 +11,11 @@ from sklearn.datasets import load_digits
 from skgen import VariationalAutoencoder
 from skgen.estimators._data import hold_out, weighted_rows
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import CONFIGURATIONS, configured, rows, vae
+from tests.estimators.configurations import NETWORKS, configured, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-every = pytest.mark.parametrize("name", CONFIGURATIONS)
+every = pytest.mark.parametrize("name", NETWORKS)
 BERNOULLI = ["vae-bernoulli", "vae-dynamic", "autoencoder-cross-entropy"]
 
 

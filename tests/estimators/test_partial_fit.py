@@ -7,11 +7,11 @@ import pytest
 
 from skgen.estimators._arrays import RunningMoments
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import CONFIGURATIONS, configured, rows, vae
+from tests.estimators.configurations import NETWORKS, configured, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore:Constant column:UserWarning")
 
-every = pytest.mark.parametrize("name", CONFIGURATIONS)
+every = pytest.mark.parametrize("name", NETWORKS)
 GAUSSIAN = ["vae", "vae-shared", "vae-fixed", "vae-network", "vae-iwae", "vae-gated-dropout", "autoencoder"]
 
 

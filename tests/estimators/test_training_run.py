@@ -15,11 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from skgen import VariationalAutoencoder
 from skgen.estimators._base import NetworkEstimator
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import CONFIGURATIONS, configured, rows, vae
+from tests.estimators.configurations import NETWORKS, configured, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-every = pytest.mark.parametrize("name", CONFIGURATIONS)
+every = pytest.mark.parametrize("name", NETWORKS)
 
 
 class Calls:
