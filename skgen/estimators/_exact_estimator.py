@@ -304,7 +304,7 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
 
     def _cast(self, array):
         """An array in the dtype of the training rows."""
-        return np.ascontiguousarray(array, dtype=self._dtype)
+        return np.asarray(array, dtype=self._dtype, order="C")
 
     def _map_rows(self, X, function):
         """Apply a function of the posterior and a tile to all rows; arrays in X's dtype with an entry per row."""
