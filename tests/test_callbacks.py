@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skgen._files
-from skgen import Autoencoder, VariationalAutoencoder
-from skgen.callbacks import Checkpoint, EarlyStopping, LossMonitor, TimeBudget
+from skgen import Autoencoder, GaussianMixture, VariationalAutoencoder
+from skgen.callbacks import STEPS, Checkpoint, EarlyStopping, LossMonitor, TimeBudget
 from skgen.likelihoods import Gaussian
 
 X, y = load_iris(return_X_y=True)
@@ -37,6 +37,10 @@ def vae(**params):
 
 def autoencoder(**params):
     return Autoencoder(**SMALL | {"max_iter": 8} | params)
+
+
+def mixture(**params):
+    return GaussianMixture(**{"n_components": 3, "max_iter": 8, "tol": 0.0, "random_state": 0} | params)
 
 
 class Killed(BaseException):
@@ -59,7 +63,7 @@ class Kill:
         pass
 
     def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch" and estimator._runtime.run.epoch == self.epoch:
+        if context.task_name in STEPS and estimator._runtime.run.epoch == self.epoch:
             raise Killed
 
 
@@ -70,11 +74,11 @@ class Starts(Kill):
         self.starts, self.epochs = [], []
 
     def on_fit_task_begin(self, estimator, context):
-        if context.task_name != "epoch":
+        if context.task_name not in STEPS:
             self.starts.append(estimator._runtime.run.epoch)
 
     def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch":
+        if context.task_name in STEPS:
             self.epochs.append(estimator._runtime.run.epoch)
 
 
@@ -82,15 +86,18 @@ class Interrupt(Kill):
     """Press Ctrl-C in an epoch."""
 
     def on_fit_task_begin(self, estimator, context):
-        if context.task_name == "epoch" and estimator._runtime.run.epoch + 1 == self.epoch:
+        if context.task_name in STEPS and estimator._runtime.run.epoch + 1 == self.epoch:
             raise KeyboardInterrupt
 
 
 def result(model, rows=X):
     """All that a fit ends with."""
-    arrays = {f"weights.{name}": value for name, value in model.weights_.items()}
+    state = model.parameters_ if hasattr(model, "parameters_") else model.weights_
+    arrays = {f"weights.{name}": value for name, value in state.items()}
     arrays |= {f"history.{name}": np.array(values) for name, values in model.history_.items()}
     scalars = {name: np.array(getattr(model, name)) for name in ("n_iter_", "best_iter_", "converged_")}
+    if hasattr(model, "events_"):
+        arrays["events"] = np.array(json.dumps(model.events_))
     return arrays | scalars | {"transform": model.transform(rows), "score": np.array(model.score(rows))}
 
 
@@ -259,6 +266,7 @@ def test_monitor_leaves_out_a_damaged_line(tmp_path):
 
 # -- EarlyStopping ---------------------------------------------------------------------------------
 
+FAR_MEANS = np.outer([0.0, 1e3, 2e3, 3e3], np.ones(4))
 NOISY = {"learning_rate": 0.05, "max_iter": 60}
 
 
@@ -402,10 +410,35 @@ CASES = {
         {},
         [EarlyStopping("kl", mode="min", patience=9), EarlyStopping("reconstruction", patience=4)],
     ),
+    "mixture": (mixture, {}, {}, []),
+    "mixture, weights and prior": (
+        mixture,
+        {"prior": "conjugate", "covariance_type": "tied"},
+        {"sample_weight": WEIGHTS},
+        [],
+    ),
+    "mixture, accelerated": (mixture, {"solver": "em-accelerated", "covariance_type": "diag"}, {}, []),
+    "mixture, incremental": (mixture, {"solver": "incremental"}, {}, []),
+    "mixture, online": (mixture, {"solver": "online", "batch_size": 20}, {}, [EarlyStopping(patience=5)]),
+    "mixture, mcem": (mixture, {"solver": "mcem", "covariance_type": "diag"}, {}, []),
+    "mixture, lbfgs": (mixture, {"solver": "gradient"}, {}, []),
+    "mixture, adam": (mixture, {"solver": "gradient", "gradient_method": "adam", "warm_start": True}, {}, []),
+    "mixture, components given up": (
+        mixture,
+        {"n_components": 4, "weights_init": [1, 0, 0, 0], "means_init": FAR_MEANS, "on_degenerate": "prune"},
+        {},
+        [],
+    ),
+    "mixture, components put elsewhere": (
+        mixture,
+        {"n_components": 4, "weights_init": [1, 0, 0, 0], "means_init": FAR_MEANS},
+        {},
+        [],
+    ),
 }
 
 
-@pytest.mark.filterwarnings("ignore:The best epoch is the last")
+@pytest.mark.filterwarnings("ignore:The best epoch is the last", "ignore:Components were left without rows")
 @pytest.mark.parametrize("name", CASES)
 def test_a_killed_fit_continues_to_the_same_bits(tmp_path, name):
     make, params, data, callbacks = CASES[name]
