@@ -2,6 +2,7 @@
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from skgen._exact import Parameters, Posterior, Statistics
 from skgen._tiles import Tile
@@ -39,9 +40,9 @@ class FactorMixturePosterior(Posterior):
         self.pooled = tuple(axis for axis, size in enumerate(self.noise.shape) if size < self.means.shape[axis])
         self.shared = capacity(self.loadings, self.noise)
         self.precision = 1 / self.noise
-        linear = self.means * self.precision
-        self.map = torch.cat([self.shared.projection.flatten(0, 1), linear])
-        self.offset = (self.shared.projection @ self.means.unsqueeze(2)).flatten()
+        linear, projection = self.means * self.precision, self.shared.projection
+        self.map = torch.cat([linear.unsqueeze(1), projection], 1).flatten(0, 1)
+        self.offset = F.pad(-(projection @ self.means.unsqueeze(2)).squeeze(2), (1, 0)).flatten()
         constant = self.shared.log_determinant + (linear * self.means).sum(1) + LOG_2PI * self.means.shape[1]
         self.constant = self.log_weights - 0.5 * constant
         self.expanded = self.resolved
@@ -66,18 +67,16 @@ class FactorMixturePosterior(Posterior):
         return EPSILON * float((second * self.precision.detach()).sum(1).max()) < RESOLVED
 
     def _complete(self, x: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x, component) of complete rows, (K, rows), and coordinates of the factors, (rows, K, factors).
+        """log p(x, component) of complete rows, (K, rows), and (any, u), (rows, K, 1 + factors).
 
         Coordinates u are whitened: z given x and the component is N(L^-T u, L^-T L^-1).
         """
         if not self.expanded:
             return self._complete_one_by_one(x)
-        product = x @ self.map.T
-        split = self.offset.numel()
-        u = (product[:, :split] - self.offset).view(len(x), *self.loadings.shape[::2])
+        product = torch.addmm(self.offset, x, self.map.T).view(len(x), len(self.means), -1)
+        linear, u = product[..., 0], product[..., 1:]
         quadratic = self.precision @ squares.T
-        joint = self.constant.unsqueeze(1) + product[:, split:].T + 0.5 * (u.square().sum(2).T - quadratic)
-        return joint, u
+        return self.constant.unsqueeze(1) + (linear + 0.5 * u.square().sum(2)).T - 0.5 * quadratic, product
 
     def _complete_one_by_one(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same where noise is so small that only residuals from each component's own factors tell it."""
@@ -86,7 +85,7 @@ class FactorMixturePosterior(Posterior):
         for mean, loadings, variance, *shared in zip(self.means, self.loadings, noise, *self.shared, strict=True):
             joint.append(low_rank_log_prob(x, mean, loadings, variance, Capacity(*shared)))
             u.append(projected(x, mean, Capacity(*shared)))
-        return self.log_weights.unsqueeze(1) + torch.stack(joint), torch.stack(u, 1)
+        return self.log_weights.unsqueeze(1) + torch.stack(joint), F.pad(torch.stack(u, 1), (1, 0))
 
     def _incomplete(self, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
         """log p(observed, component), (K, rows), E[z | observed] and Cholesky factors of its inverse covariance."""
@@ -110,8 +109,8 @@ class FactorMixturePosterior(Posterior):
     def factors(self, tile: Tile) -> tuple[Tensor, Tensor]:
         """p(component | x), (rows, K), and E[z | x, component], (rows, K, factors)."""
         if tile.observed is None:
-            joint, u = self._complete(tile.x, self._squares(tile.x))
-            z = posterior_mean(u.movedim(1, 0), self.shared.factor)
+            joint, product = self._complete(tile.x, self._squares(tile.x))
+            z = posterior_mean(product[..., 1:].movedim(1, 0), self.shared.factor)
         else:
             joint, z, _ = self._incomplete(tile)
         return torch.softmax(joint, 0).T, z.movedim(0, 1)
@@ -135,22 +134,26 @@ class FactorMixturePosterior(Posterior):
     def expect(self, tile: Tile) -> tuple[Statistics, Tensor]:
         if tile.observed is None:
             squares = self._squares(tile.x)
-            joint, u = self._complete(tile.x, squares)
+            joint, product = self._complete(tile.x, squares)
             r, value = normalized(joint, tile.weight)
-            return self._sums(tile.x, squares, r, u, expected=True), value
+            statistics = self._sums(tile.x, squares, r, product)
+            # E[u u' | x] is the identity more than E[u | x] E[u | x]'.
+            spread = statistics["weight"].unsqueeze(1).expand(-1, self.loadings.shape[2])
+            statistics["products"][:, 1:, 1:] += torch.diag_embed(spread)
+            return self._standard(statistics), value
         joint, z, factor = self._incomplete(tile)
         r, value = normalized(joint, tile.weight)
-        return self._completed_sums(tile, r, z, posterior_covariance(factor)), value
+        return self._incomplete_sums(tile, r, z, posterior_covariance(factor)), value
 
     def draw(self, tile: Tile, generator: Generator) -> Statistics:
         if tile.observed is None:
             squares = self._squares(tile.x)
-            joint, u = self._complete(tile.x, squares)
+            joint, product = self._complete(tile.x, squares)
             r = self._one_drawn(joint, tile.weight, generator)
-            return self._sums(tile.x, squares, r, u + _normal(u, generator), expected=False)
+            return self._standard(self._sums(tile.x, squares, r, product + _normal(product, generator)))
         joint, z, factor = self._incomplete(tile)
         r = self._one_drawn(joint, tile.weight, generator)
-        return self._completed_sums(tile, r, z + _scattered(z, factor, generator), None)
+        return self._incomplete_sums(tile, r, z + _scattered(z, factor, generator), None)
 
     @staticmethod
     def _one_drawn(joint: Tensor, weight: Tensor | None, generator: Generator) -> Tensor:
@@ -159,45 +162,39 @@ class FactorMixturePosterior(Posterior):
         weight = torch.ones_like(joint[0]) if weight is None else weight
         return torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
 
-    def _sums(self, x: Tensor, squares: Tensor, r: Tensor, u: Tensor, *, expected: bool) -> Statistics:
-        """Statistics of complete rows; of coordinates u as they are, or with their unit covariance added."""
-        weight, factor = r.sum(1), self.shared.factor
-        weighted = u * r.T.unsqueeze(2)
-        cross = (x.T @ weighted.flatten(1)).view(-1, *u.shape[1:]).movedim(1, 0)
-        second = weighted.permute(1, 2, 0) @ u.movedim(1, 0)
-        if expected:
-            second = second + torch.diag_embed(weight.unsqueeze(1).expand(-1, u.shape[2]))
+    def _sums(self, x: Tensor, squares: Tensor, r: Tensor, product: Tensor) -> Statistics:
+        """Sums over complete rows of products of rows and of (1, u), which takes the memory of the product."""
+        product[..., 0] = 1
+        weighted = product * r.T.unsqueeze(2)
         return {
-            "weight": weight,
-            "first": r @ x,
+            "weight": r.sum(1),
             "square": (r.sum(0, keepdim=True) if 0 in self.pooled else r) @ squares,
-            "cross": posterior_mean(cross, factor),
-            "latent": posterior_mean(weighted.sum(0).unsqueeze(1), factor).squeeze(1),
-            "latent_second": posterior_mean(posterior_mean(second, factor).mT, factor),
+            "cross": (x.T @ weighted.flatten(1)).view(-1, *product.shape[1:]).movedim(1, 0),
+            "products": weighted.permute(1, 2, 0) @ product.movedim(1, 0),
         }
 
-    def _completed_sums(self, tile: Tile, r: Tensor, z: Tensor, covariance: Tensor | None) -> Statistics:
-        """Statistics of incomplete rows: a missing entry is w'z + mean, plus noise, given the factors."""
+    def _standard(self, statistics: Statistics) -> Statistics:
+        """Statistics of (1, z) from those of (1, u)."""
+        factor = F.pad(self.shared.factor, (1, 0, 1, 0))
+        factor[:, 0, 0] = 1
+        cross, products = (posterior_mean(statistics[name], factor) for name in ("cross", "products"))
+        return statistics | {"cross": cross, "products": posterior_mean(products.mT, factor)}
+
+    def _incomplete_sums(self, tile: Tile, r: Tensor, z: Tensor, covariance: Tensor | None) -> Statistics:
+        """Sums over incomplete rows, and those of the products of (1, z) over rows in which a feature is missing."""
         assert tile.observed is not None
-        extended = torch.cat([z, torch.ones_like(z[..., :1])], -1)
+        extended = F.pad(z, (1, 0), value=1.0)
         moments = extended.unsqueeze(3) * extended.unsqueeze(2)
         if covariance is not None:
-            moments[..., :-1, :-1] += covariance
+            moments[..., 1:, 1:] += covariance
         moments *= r[..., None, None]
         missing = (~tile.observed.mask).to(z)
-        unseen = (missing.T @ moments.flatten(2)).unflatten(2, moments.shape[2:])
-        regression = torch.cat([self.loadings, self.means.unsqueeze(2)], 2)
-        filled = (unseen @ regression.unsqueeze(3)).squeeze(3)
-        seen = tile.x.T @ (extended * r.unsqueeze(2))
-        square = r @ tile.x.square() + (filled * regression).sum(2) + self.noise * unseen[..., -1, -1]
-        total = moments.sum(1)
         return {
-            "weight": total[:, -1, -1],
-            "first": (seen + filled)[..., -1],
-            "square": pooled(square, self.pooled),
-            "cross": (seen + filled)[..., :-1],
-            "latent": total[:, :-1, -1],
-            "latent_second": total[:, :-1, :-1],
+            "weight": r.sum(1),
+            "square": pooled(r @ tile.x.square(), self.pooled),
+            "cross": tile.x.T @ (extended * r.unsqueeze(2)),
+            "products": moments.sum(1),
+            "unseen": (missing.T @ moments.flatten(2)).unflatten(2, moments.shape[2:]),
         }
 
 
