@@ -10,6 +10,7 @@ from skgen._version import __version__
 
 if TYPE_CHECKING:
     from skgen.estimators.autoencoder import Autoencoder
+    from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
     from skgen.estimators.factor_analysis import FactorAnalysis
     from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _ESTIMATORS = {
     "Autoencoder": "skgen.estimators.autoencoder",
+    "BayesianGaussianMixture": "skgen.estimators.bayesian_mixture",
     "FactorAnalysis": "skgen.estimators.factor_analysis",
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
@@ -26,6 +28,7 @@ _MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
 
 __all__ = [
     "Autoencoder",
+    "BayesianGaussianMixture",
     "FactorAnalysis",
     "GaussianMixture",
     "ProbabilisticPCA",

@@ -24,7 +24,7 @@ from skgen._exact import ExactModel, Parameters, Posterior, Statistics
 from skgen._tiles import Tile
 from skgen.distributions.covariance import Covariance
 from skgen.models.conjugate import ConjugateTerms
-from skgen.models.mixture import EPSILON, GaussianMixtureModel, MixturePosterior, chosen
+from skgen.models.mixture import EPSILON, GaussianMixtureModel, MixturePosterior, chosen, statistics_about
 from skgen.models.weight_priors import WeightPrior
 
 
@@ -201,7 +201,8 @@ class BayesianMixture(ExactModel):
     ) -> None:
         self.covariance, self.n_components, self.n_features = covariance, n_components, n_features
         self.weights, self.prior, self.reg_covar = weights, prior, reg_covar
-        self.scale = covariance.pack(prior.covariance.unsqueeze(0)).squeeze(0)
+        self.scale = covariance.pack(prior.covariance)
+        self.scale_log_det = covariance.precision(prior.covariance.unsqueeze(0))[1]
         # Means and covariances of q are those at the mode under a conjugate prior with these counts. Where the scale
         # is tied, it stands for K Wisharts.
         share = n_components if covariance.tied else 1
@@ -233,6 +234,12 @@ class BayesianMixture(ExactModel):
             "degrees_of_freedom": self.prior.degrees_of_freedom + share,
         }
 
+    def from_responsibilities(self, r: Tensor, x: Tensor) -> Parameters:
+        """Parameters of an M-step on complete rows (rows, features), from responsibilities times weights (K, rows)."""
+        means = r @ x / (r.sum(1, keepdim=True) + 10 * EPSILON)
+        parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
+        return {name: value for name, value in parameters.items() if name != "reference"}
+
     def log_prior(self, parameters: Parameters) -> Tensor:
         """Minus KL(q || prior) of weights, means and precisions, in nats."""
         nu, nu_0, d = parameters["degrees_of_freedom"], self.prior.degrees_of_freedom, self.n_features
@@ -242,7 +249,7 @@ class BayesianMixture(ExactModel):
         deviation = self.covariance.phi(parameters["means"] - self.prior.mean).T
         pull = self.prior.mean_precision * (coefficients * deviation).sum(1)
         means = 0.5 * (d * (ratio - 1 - ratio.log()) + pull)
-        determinants = log_det + d * nu.log() - self.covariance.precision(self.prior.covariance.unsqueeze(0))[1]
+        determinants = log_det + d * nu.log() - self.scale_log_det
         half, half_0 = 0.5 * nu, torch.full_like(nu, 0.5 * nu_0)
         norm = torch.mvlgamma(half_0, d) - torch.mvlgamma(half, d)
         shape = 0.5 * (nu_0 * determinants + coefficients @ self.scale - nu * d)

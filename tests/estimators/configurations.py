@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 import skgen
-from skgen import Autoencoder, GaussianMixture, VariationalAutoencoder
+from skgen import Autoencoder, BayesianGaussianMixture, GaussianMixture, VariationalAutoencoder
 from skgen.likelihoods import Bernoulli, Gaussian
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
@@ -20,6 +20,10 @@ def autoencoder(n_components=2, **parameters):
 
 def mixture(n_components=2, **parameters):
     return GaussianMixture(n_components, **{"max_iter": 5, "reg_covar": 1e-4, "random_state": 0} | parameters)
+
+
+def bayesian(n_components=2, **parameters):
+    return BayesianGaussianMixture(n_components, **{"max_iter": 5, "random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -52,6 +56,15 @@ CONFIGURATIONS = {
     "mixture-adam": mixture(covariance_type="diag", solver="gradient", gradient_method="adam"),
     "mixture-prior": mixture(prior="conjugate", reg_covar=0.0, n_init=5),
     "mixture-warm": mixture(warm_start=True, on_degenerate="prune", max_iter=500, tol=1e-13),
+    "bayesian-mixture": BayesianGaussianMixture(random_state=0),
+    "bayesian-mixture-full": bayesian(
+        3, weight_concentration_prior_type="dirichlet_distribution", solver="em-accelerated"
+    ),
+    "bayesian-mixture-tied": bayesian(covariance_type="tied", solver="incremental", reg_covar=0.0),
+    "bayesian-mixture-diag": bayesian(covariance_type="diag", solver="online"),
+    "bayesian-mixture-spherical": bayesian(covariance_type="spherical", warm_start=True, max_iter=500, tol=1e-13),
+    "bayesian-mixture-tied_diag": bayesian(covariance_type="tied_diag", mean_precision_prior=0.1),
+    "bayesian-mixture-gradient": bayesian(covariance_type="tied_spherical", solver="gradient"),
 }
 
 NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]

@@ -1,0 +1,90 @@
+"""From the prior of a Bayesian mixture, as users write it, to its numbers."""
+
+import numpy as np
+import torch
+
+from skgen.distributions.covariance import COVARIANCES
+from skgen.estimators import _given
+from skgen.estimators._data import column_names
+from skgen.estimators._warnings import warn_user
+from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
+
+OF_ONE = {"full": "tied", "diag": "tied_diag", "spherical": "tied_spherical"}
+"""The structure of a single covariance."""
+SINGULAR = 1e-10
+"""Smallest eigenvalue of the columns' correlations, relative to their number, at which they are taken as they are."""
+SHRINKAGE = 1e-3
+"""How far singular correlations are moved towards none."""
+FLAT = 1e-6
+"""Prior variance of a constant column, relative to that of the others, without ``reg_covar``."""
+
+
+def normal_wishart(estimator, data, moments, *, mean_precision, mean, degrees_of_freedom, covariance):
+    """The numbers of the prior, arrays and floats, in the units of X; None stands for what the rows suggest."""
+    d = len(moments.mean)
+    freedom = float(d if degrees_of_freedom is None else degrees_of_freedom)
+    if freedom <= d - 1:
+        raise ValueError(f"The parameter 'degrees_of_freedom_prior' should be greater than {d - 1}, but got {freedom}.")
+    mean = moments.mean if mean is None else np.array(mean, dtype=np.float64)
+    if mean.shape != (d,) or not np.isfinite(mean).all():
+        raise ValueError(
+            f"The parameter 'mean_prior' should have the shape ({d},), a finite number for each feature, got {mean!r}."
+        )
+    kind = OF_ONE.get(estimator.covariance_type, estimator.covariance_type)
+    if covariance is None:
+        scale = np.sqrt(_variances(estimator, moments))
+        correlation = _correlations(estimator, data, moments) if kind == "tied" else np.eye(d)
+        matrix = torch.from_numpy(correlation * scale * scale[:, None])
+        scale_matrix = COVARIANCES[kind].from_matrices(matrix.unsqueeze(0))[0]
+    else:
+        given = _given.checked(covariance, "covariance_prior", kind, 1, d)
+        scale_matrix = _given.in_groups(COVARIANCES[kind], given, d, "covariance_prior")[0]
+    return {
+        "mean_precision": 1.0 if mean_precision is None else float(mean_precision),
+        "mean": mean,
+        "degrees_of_freedom": freedom,
+        "covariance": scale_matrix.contiguous().numpy(),
+    }
+
+
+def _variances(estimator, moments):
+    """Unbiased variances of the columns, small ones for constant columns."""
+    # Where weights are shares of a few rows only, one row less than their sum would be none.
+    variances = moments.squares / np.maximum(moments.count - 1, moments.count / 2)
+    usual = 1.0 if moments.constant.all() else variances[~moments.constant].mean()
+    return np.where(moments.constant, estimator.reg_covar or FLAT * usual, variances)
+
+
+def _correlations(estimator, data, moments):
+    """Correlations of the columns, with missing entries at the column's mean; positive definite in float64."""
+    X, weight = data
+    products = np.zeros((X.shape[1],) * 2)
+    for start in range(0, len(X), 8192):
+        part = slice(start, start + 8192)
+        deviation = np.nan_to_num(X[part].astype(np.float64) - moments.mean, nan=0.0)
+        products += deviation.T @ (deviation if weight is None else deviation * weight[part, None])
+    scale = np.sqrt(np.where(moments.constant, 1.0, np.diag(products)))
+    correlation = np.where(moments.constant | moments.constant[:, None], 0.0, products / scale / scale[:, None])
+    np.fill_diagonal(correlation, 1.0)
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] > SINGULAR * len(values):
+        return correlation
+    # The first rows of many that partial_fit will see may be few.
+    if not hasattr(estimator, "_early"):
+        column = np.argmax(np.abs(vectors[:, 0])) == np.arange(len(values))
+        warn_user(
+            f"The covariance of X is singular: column {column_names(estimator, column)} depends on others, or rows are "
+            f"too few. The prior has its correlations times {1 - SHRINKAGE}; set covariance_prior to choose another."
+        )
+    return (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(values))
+
+
+def model_of(covariance, numbers, center, n_components, weights, reg_covar, device):
+    """The model with the numbers of a prior, relative to a center, on a device."""
+    prior = NormalWishart(
+        numbers["mean_precision"],
+        torch.from_numpy(numbers["mean"] - center).to(device),
+        numbers["degrees_of_freedom"],
+        torch.tensor(numbers["covariance"]).to(device),
+    )
+    return BayesianMixture(covariance, n_components, len(center), weights, prior, reg_covar=reg_covar)
