@@ -72,7 +72,7 @@ class Rows:
     tile_rows, incomplete_tile_rows : int
         Number of rows in a tile.
     single : bool, default=False
-        Whether complete rows in float32 stay so; all others are given out in float64.
+        Whether complete rows in float32 stay so; all others are given out in float64. It is False for other rows.
     """
 
     x: Tensor
@@ -83,6 +83,7 @@ class Rows:
     single: bool = False
 
     def __post_init__(self) -> None:
+        self.single = self.single and self.x.dtype == torch.float32
         missing = [torch.isnan(part).any(1) for part in self.x.split(SCAN_ROWS)]
         self.incomplete = torch.nonzero(torch.cat(missing)).squeeze(1)
         if len(self.incomplete):

@@ -143,9 +143,9 @@ def test_what_is_taken_are_the_rows_at_those_places(index, generator):
     x = rows_with_gaps(generator)
     weight = torch.arange(50.0, dtype=torch.float64)
     center = x.nanmean(0)
-    part = Rows(x, weight, center, 4, 3, single=True).take(index)
+    part = Rows(x.float(), weight, center, 4, 3, single=True).take(index)
     assert part.single
-    for tile, other in zip(part, Rows(x[index], weight[index], center, 4, 3), strict=True):
+    for tile, other in zip(part, Rows(x.float()[index], weight[index], center, 4, 3, single=True), strict=True):
         assert tile.x.equal(other.x)
         assert tile.weight.equal(other.weight)
 

@@ -8,6 +8,7 @@ the sufficient statistics. Covariances and scatters have a packed form in the or
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,14 @@ from skgen.distributions.missing import Completion, complete_dense, complete_dia
 
 TILE_FEATURES = 2**20
 """Numbers of second-order features in a tile, so that they stay in a processor's cache."""
+
+
+@cache
+def _pairs(n_features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The two features of each packed entry of a full covariance."""
+    entry = torch.arange(n_features * (n_features + 1) // 2, device=device)
+    first = entry % n_features
+    return first, (first + entry // n_features) % n_features
 
 
 @dataclass(frozen=True)
@@ -151,25 +160,19 @@ class Full(Covariance):
         # Twice the multiplications, and a fifth of the time: no features are written to memory.
         return self.pack((share.unsqueeze(1) * x).mT @ x)
 
-    def _pairs(self, n_features: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The two features of each packed entry."""
-        entry = torch.arange(self.n_packed(n_features), device=device)
-        first = entry % n_features
-        return first, (first + entry // n_features) % n_features
-
     def pack(self, covariance: Tensor) -> Tensor:
-        i, j = self._pairs(covariance.shape[-1], covariance.device)
+        i, j = _pairs(covariance.shape[-1], covariance.device)
         return covariance[..., i, j]
 
     def unpack(self, packed: Tensor, n_features: int) -> Tensor:
-        i, j = self._pairs(n_features, packed.device)
+        i, j = _pairs(n_features, packed.device)
         covariance = packed.new_zeros(len(packed), n_features, n_features)
         covariance[:, i, j] = packed
         covariance[:, j, i] = packed
         return covariance
 
     def coefficients(self, precision: Tensor) -> Tensor:
-        i, j = self._pairs(precision.shape[-1], precision.device)
+        i, j = _pairs(precision.shape[-1], precision.device)
         return precision[..., i, j] * (2.0 - (i == j).to(precision))
 
     def precision(self, covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,28 +1,30 @@
 """What every mixture estimator shares: starts, degenerate components, labels and draws."""
 
 import json
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 import torch
 from scipy.special import entr
 
-from skgen._tiles import Rows
 from skgen.estimators._arrays import as_array, seed_from
 from skgen.estimators._exact_estimator import ExactEstimator
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.training import clusters
 from skgen.training.em import BatchEM
+from skgen.training.representatives import representatives
 
-START_ROWS = 2000
-"""Rows that a start is found on, and as many again for every ten components."""
-START_ITERATIONS = 10
-"""Iterations of EM after which candidates for the start are compared."""
-KMEANS_ITERATIONS = 30
+START_ROWS, START_ENTRIES = 2000, 2**16
+"""A start is found on rows of so many entries, but on so many rows at least, and as many again for ten components."""
+TRIAL_ROWS = 20000
+"""Rows that candidates for the start are compared on, after START_ITERATIONS of EM."""
+START_ITERATIONS = 5
+KMEANS_ITERATIONS = 15
 SAME_BOUND = 1e-9
 """Relative difference of bounds that is rounding."""
-CANDIDATES = 3
-"""Least number of candidates."""
+RESTARTS = 3
+"""Least number of restarts of k-means."""
 SMALLEST_SHARE = 1e-10
 """Share of the rows below which a component is degenerate."""
 MOST_RESTARTS = 10
@@ -31,7 +33,7 @@ MOST_RESTARTS = 10
 STARTED_MIXTURE = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "init_params": [StrOptions(set(clusters.INITS))],
-    "whiten_init": ["boolean"],
+    "whiten_init": ["boolean", StrOptions({"auto"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
 }
 MIXTURE = STARTED_MIXTURE | {"on_degenerate": [StrOptions({"reinit", "prune", "raise"})]}
@@ -142,29 +144,41 @@ class StartedMixture(ExactEstimator):
     # -- starts -----------------------------------------------------------------------------------------------------
 
     def _initial_parameters(self, model, rows, random_state):
-        """The best of some candidates, each an M-step on clusters of some rows and a few iterations of EM on these."""
-        start = clusters.start(
-            rows.x,
-            rows.weight,
-            self.n_components_,
-            init=self.init_params,
-            # With fewer rows whitening would put all of them at the same distance from each other.
-            whiten=self.whiten_init and len(rows) >= 2 * (rows.n_features + 1),
-            n_restarts=max(self.n_init, CANDIDATES) if self.n_components_ > 1 else 1,
-            n_rows=START_ROWS * (1 + self.n_components_ // 10),
-            n_iter=KMEANS_ITERATIONS,
-            generator=torch.Generator().manual_seed(seed_from(random_state)),
-        )
-        some = Rows(start.x, start.weight, rows.center, rows.tile_rows, rows.incomplete_tile_rows)
-        x = start.x if rows.center is None else start.x - rows.center
-        filled = torch.where(x.isnan(), torch.nanmean(x, 0), x)
-        candidates = [model.from_responsibilities(each.T * start.weight, filled) for each in start.responsibilities]
+        """The best of some candidates, each an M-step on clusters of some rows, after a few iterations of EM."""
+        generator = torch.Generator().manual_seed(seed_from(random_state))
+        candidates = self._candidates(model, rows, generator)
         if len(candidates) == 1:
             return candidates[0]
+        x, weight = representatives(rows.x, rows.weight, TRIAL_ROWS, generator=generator)
+        some = replace(rows, x=x, weight=weight)
         tried = [self._tried(model, some, candidate) for candidate in candidates]
         best = max(bound for _, bound in tried)
         # The first of equals, so that rounding does not choose between candidates that are the same partition.
         return next(parameters for parameters, bound in tried if bound >= best - SAME_BOUND * (1 + abs(best)))
+
+    def _candidates(self, model, rows, generator):
+        """Parameters of M-steps on the partitions of smallest inertia, in whitened coordinates and in X's own."""
+        k = self.n_components_
+        ways = (True, False) if self.whiten_init == "auto" and k > 1 else (self.whiten_init is not False,)
+        n_each = -(-self.n_init // len(ways)) if k > 1 else 1
+        candidates = []
+        for whiten in ways:
+            start = clusters.start(
+                rows.x,
+                rows.weight,
+                k,
+                init=self.init_params,
+                whiten=whiten,
+                n_restarts=max(n_each, RESTARTS) if k > 1 else 1,
+                n_rows=max(START_ROWS * (1 + k // 10), START_ENTRIES // rows.n_features),
+                n_iter=KMEANS_ITERATIONS,
+                generator=generator,
+            )
+            x = start.x if rows.center is None else start.x - rows.center
+            x = torch.where(x.isnan(), torch.nanmean(x, 0), x)
+            shares = start.responsibilities[:n_each] * start.weight.unsqueeze(1)
+            candidates += [model.from_responsibilities(each.T, x) for each in shares]
+        return candidates
 
     def _tried(self, model, rows, parameters):
         """A candidate after a few iterations, and its bound; as it was where they fail."""

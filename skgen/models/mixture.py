@@ -119,7 +119,8 @@ class MixturePosterior(Posterior):
         if self.reference is not None:
             r, value = normalized(self.joint(tile), tile.weight)
             return self._about_reference(r, tile.x.double()), value
-        return self.products(tile.x if self.fits_single else tile.x.double(), tile.weight)
+        single = tile.x.dtype == torch.float32 and self.fits_single
+        return self.products(tile.x if single else tile.x.double(), tile.weight)
 
     @cached_property
     def fits_single(self) -> bool:

@@ -335,7 +335,8 @@ def start(
     Start
     """
     x, weight = representatives(x, weight, n_rows, generator=generator)
-    y = (whitened if whiten else centred)(x, weight)
+    # With fewer rows whitening would put all of them at the same distance from each other.
+    y = (whitened if whiten and len(x) >= 2 * (x.shape[1] + 1) else centred)(x, weight)
     # Distances from the mean are an order that turning the rows does not change.
     length = _square(y)
     order = _ranked(length, ROUNDING * length.mean())
