@@ -37,11 +37,12 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         explained worst, is left out, or raises a ValueError. ``events_`` tells.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
         How the start is found, on at most a few thousand rows that stand for all.
-    whiten_init : bool, default=True
-        Whether the start is found in whitened coordinates, so that no scaling or turning of the rows changes it.
+    whiten_init : bool or "auto", default="auto"
+        Whether the start is found in whitened coordinates, so that no scaling or turning of the rows changes it. "auto"
+        tries both these and X's own, and takes what EM makes more of.
     n_init : int, default=1
-        Number of candidates for the start, three at least. Each goes through a few iterations on the rows of the
-        start, and the one with the highest bound is fitted to all rows.
+        Number of candidates for the start, and at least one for each kind of coordinates. Each goes through a few
+        iterations on some thousand rows, and the one with the highest bound is fitted to all.
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -148,7 +149,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         on_degenerate="reinit",
         # start
         init_params="kmeans",
-        whiten_init=True,
+        whiten_init="auto",
         n_init=1,
         weights_init=None,
         means_init=None,
