@@ -15,7 +15,8 @@ class IncrementalEM(Solver):
     A step begins with one of batch EM, which takes the statistics of all blocks and tells the bound. Then each block is
     visited again, and followed by an M-step. None of these lowers the free energy, which is a lower bound on the
     log-likelihood and was equal to it at the start, so no step lowers the bound
-    (https://doi.org/10.1007/978-94-011-5014-9_12). One step is two passes over the rows.
+    (https://doi.org/10.1007/978-94-011-5014-9_12); an M-step in expanded parameters gives up this guarantee. One step
+    is two passes over the rows.
 
     Parameters
     ----------
