@@ -155,7 +155,8 @@ class DerivedMixtures:
         names = list(getattr(self, "feature_names_in_", ()))
         columns = np.atleast_1d(np.asarray(columns))
         found = [names.index(c) if c in names else c for c in columns.tolist()]
-        if not found or len(set(found)) < len(found) or not all(c in range(self.n_features_in_) for c in found):
+        known = all(not isinstance(c, bool) and c in range(self.n_features_in_) for c in found)
+        if not found or len(set(found)) < len(found) or not known:
             allowed = f"numbers from 0 to {self.n_features_in_ - 1}" + (f" or names among {names}" if names else "")
             raise ValueError(f"columns must be different {allowed}, got {columns.tolist()}.")
         return np.array(found, dtype=int)
