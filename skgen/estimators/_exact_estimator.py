@@ -54,7 +54,7 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
     """
 
     score_kind = "exact"
-    _architecture = ("n_components",)
+    _architecture: tuple[str, ...] = ("n_components",)
     """Parameters that a fit which continues another cannot change."""
 
     # -- what a subclass fills in -----------------------------------------------------------------------------------
