@@ -28,9 +28,13 @@ def checked(value, name, covariance_type, k, d):
     """A parameter as a float64 array, after its shape and its values have been looked at."""
     shapes = {"weights": ("k",), "means": ("k", "d")}
     shape = tuple({"k": k, "d": d}[axis] for axis in shapes.get(name.partition("_")[0], SHAPES[covariance_type]))
-    array = np.array(value, dtype=np.float64)
+    wrong = f"The parameter {name!r} should have the shape {shape} and finite values, got"
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wrong} {value!r}.") from error
     if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"The parameter {name!r} should have the shape {shape} and finite values, got {array.shape}.")
+        raise ValueError(f"{wrong} {array.shape}.")
     if name.startswith("weights") and not (array.min() >= 0 and np.isclose(array.sum(), 1)):
         raise ValueError(f"The parameter {name!r} should hold shares that add up to 1, got {value!r}.")
     return array

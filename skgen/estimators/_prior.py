@@ -20,8 +20,8 @@ def prior_terms(prior, covariance, n_components, data, moments, center):
     spec.check(d)
     freedom = d + 2.0 if spec.degrees_of_freedom is None else float(spec.degrees_of_freedom)
     mean = moments.mean if spec.mean is None else np.asarray(spec.mean, dtype=np.float64)
-    if mean.shape != (d,):
-        raise ValueError(f"prior__mean must have shape ({d},), one number for each feature, got {mean.shape}.")
+    if mean.shape != (d,) or not np.isfinite(mean).all():
+        raise ValueError(f"prior__mean must have shape ({d},), a finite number for each feature, got {spec.mean!r}.")
     scale = _whole(data, moments) / n_components ** (2 / d) if spec.covariance is None else _matrix(spec.covariance, d)
     packed = covariance.pack(covariance.from_matrices(torch.from_numpy(scale).unsqueeze(0)))[0]
     return {

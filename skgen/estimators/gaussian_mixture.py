@@ -47,7 +47,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         Weights to start from.
     means_init : array-like of shape (n_components, n_features), default=None
         Means to start from.
-    precisions_init : array-like, default=None
+    precisions_init : array-like or float, default=None
         Inverses of the covariances to start from, in the shape of ``covariances_``.
     solver : {"em", "em-accelerated", "incremental", "online", "gradient", "mcem"}, default="em"
         EM over all rows; SQUAREM, for components that overlap; EM block by block; from batches in random order;
@@ -133,7 +133,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
             "prior": [StrOptions(set(PRIORS_ON_PARAMETERS)), ConjugatePrior, None],
             "weights_init": ["array-like", None],
             "means_init": ["array-like", None],
-            "precisions_init": ["array-like", None],
+            "precisions_init": ["array-like", Real, None],
             "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         }
     )
