@@ -22,7 +22,8 @@ def share_dimension(variances: Tensor, share: float) -> int:
 def minka_dimension(variances: Tensor, n_features: int, weight: float) -> int:
     """The dimension of largest evidence, in Laplace's approximation (Minka 2000, "Automatic choice of dimensionality").
 
-    ``weight`` is the number of rows. From 1 to n_features - 1; O(n_features^2).
+    ``weight`` is the number of rows. From 1 to the rank less one, so that some variance is left for the noise;
+    O(n_features^2).
     """
     evidence = minka_evidence(variances, n_features, weight)
     return 1 + int(evidence.argmax()) if len(evidence) else 1
@@ -39,8 +40,8 @@ def minka_evidence(variances: Tensor, n_features: int, weight: float) -> Tensor:
     """
     smallest = RESOLVED * float(variances[0]) if len(variances) else 0.0
     rank = int((variances > smallest).sum()) if smallest > 0 else 0
-    largest = min(n_features - 1, rank, max(1, math.ceil(weight) - 2))
-    if rank == 0 or largest < 1:
+    largest = min(rank - 1, max(1, math.ceil(weight) - 2))
+    if largest < 1:
         return variances[:0]
     k = torch.arange(1, largest + 1, dtype=variances.dtype, device=variances.device)
     kept, n_zero = variances[:largest], n_features - len(variances)

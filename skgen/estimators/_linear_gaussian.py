@@ -1,17 +1,16 @@
-"""What probabilistic PCA and factor analysis share: learning from moments, and the use of a linear Gaussian model."""
+"""How probabilistic PCA and factor analysis learn: from moments, or as all exact estimators do."""
 
 from abc import abstractmethod
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_random_state
 
 from skgen._exact import added
-from skgen.distributions.low_rank import posterior_covariance
 from skgen.estimators._arrays import RunningMoments, as_array, seed_from
-from skgen.estimators._exact_estimator import FAR, ExactEstimator
+from skgen.estimators._exact_estimator import FAR
 from skgen.estimators._exact_run import ExactRun
+from skgen.estimators._factors import FactorEstimator
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.principal import moment_spectrum
 from skgen.training.expectation import Expectation, Solver
@@ -22,6 +21,8 @@ WHOLE = ("em", "em-accelerated", "gradient")
 """Solvers that take statistics of all rows at the same parameters."""
 NOISE_SHARE = 0.5
 """Share of each feature's variance that is noise where EM starts."""
+WIDE = 2000
+"""Sums of products of more columns than this, and than there are rows, are avoided."""
 ROUNDING = 8 * np.finfo(np.float64).eps
 
 
@@ -54,15 +55,14 @@ class DirectSolver(Solver):
         """Nothing is remembered from one step to the next."""
 
 
-class LinearGaussianEstimator(ExactEstimator):
-    """Base of the estimators of x = W z + mean + noise.
+class LinearGaussianEstimator(FactorEstimator):
+    """Base of the estimators of x = W z + mean + noise: how they learn.
 
     Complete rows are learnt from by their moments: a weight, a sum and sums of products. ``fit`` and ``partial_fit``
     then maximise the likelihood directly; moments add, so that chunks teach what all rows together do. Rows with
     missing entries, and a ``solver`` other than "auto" and ``_direct``, take the way of all exact estimators.
     """
 
-    _noise = "isotropic"
     _direct = "closed_form"
 
     # -- what a subclass fills in -----------------------------------------------------------------------------------
@@ -126,6 +126,11 @@ class LinearGaussianEstimator(ExactEstimator):
             learnt["_average"] = learnt["_average"][0], run.solver.expectation.weight
         return learnt
 
+    def _describe_data(self, data):
+        super()._describe_data(data)
+        if self._moments is None and self._n_before:
+            self._total_weight = float(self.n_samples_seen_)
+
     def _solver_name(self):
         return "em" if self.solver in ("auto", self._direct) else self.solver
 
@@ -139,8 +144,9 @@ class LinearGaussianEstimator(ExactEstimator):
 
     def _set_center(self, X):
         some = X[:SCANNED_ROWS].astype(np.float64)
-        mean = some.mean(axis=0)
-        far = bool((np.abs(mean) > FAR * some.std(axis=0)).any())
+        with np.errstate(over="ignore", invalid="ignore"):  # the moments show it
+            mean = some.mean(axis=0)
+            far = bool((np.abs(mean) > FAR * some.std(axis=0)).any())
         self._dtype = X.dtype.name
         self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
         self.center_ = mean if far else np.zeros_like(mean)
@@ -166,14 +172,7 @@ class LinearGaussianEstimator(ExactEstimator):
     def _considered(self, X, weight, moments, expectation, *, partial):
         """Set what follows from the data before a model is built, and give what the solution follows from."""
         if moments:
-            total = expectation.weight
-            mean = as_array(moments["first"]) / total
-            variance = as_array(torch.diagonal(moments["second"])) / total - mean**2
-            # A variance that the rounding of the mean explains is none.
-            constant = variance <= ROUNDING * mean**2 + (ROUNDING * self.center_) ** 2
-            summary = RunningMoments(
-                self._n_before + len(X), total, mean, variance.clip(0) * total, 0 * mean, np.where(constant, 0.0, 1.0)
-            )
+            summary = self._summary(moments, self._n_before + len(X))
         else:
             summary = RunningMoments.empty(X.shape[1]).updated(X, weight)
         self._check_columns(summary, partial=partial)
@@ -181,6 +180,17 @@ class LinearGaussianEstimator(ExactEstimator):
         analysed = self._analysed(moments, expectation.rows)
         self.n_components_ = self._chosen(analysed, X.shape[1], expectation.weight)
         return analysed
+
+    def _summary(self, moments, n_rows):
+        """The moments of columns among those of their products."""
+        weight = float(moments["weight"])
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = as_array(moments["first"]) / weight
+            variance = as_array(torch.diagonal(moments["second"])) / weight - mean**2
+            # A variance that the rounding of the mean explains is none.
+            constant = variance <= ROUNDING * mean**2 + (ROUNDING * self.center_) ** 2
+        low, high = np.zeros_like(mean), np.where(constant, 0.0, 1.0)
+        return RunningMoments(n_rows, weight, mean, variance.clip(0) * weight, low, high)
 
     def _checked_number(self, n_features):
         if self.n_components > n_features:
@@ -219,17 +229,30 @@ class LinearGaussianEstimator(ExactEstimator):
         return {name: torch.from_numpy(value).to(device) for name, value in parameters.items()}
 
     def _completed_spectrum(self, rows, posterior):
-        """Spectrum of rows whose missing entries are expected given the observed ones."""
+        """Spectrum of rows whose missing entries are expected given the observed ones, with columns in their unit."""
         total = {}
         for tile in rows:
             added(total, posterior.completed_moments(tile))
-        return moment_spectrum(total)
+        unit = self._unit(rows.x.device)
+        scaled = {"first": total["first"] / unit, "second": total["second"] / unit / unit[:, None]}
+        return moment_spectrum(total | scaled)
+
+    def _unit(self, device):
+        """What columns are divided by where principal directions are looked for, (n_features,)."""
+        unit = np.sqrt(self._column_variance) if self._noise == "diagonal" else np.ones_like(self._column_variance)
+        return torch.from_numpy(np.where(unit > 0, unit, 1.0)).to(device)
+
+    def _independent_spectrum(self, rows):
+        """Spectrum of rows with the means of columns in place of what is missing, and their variances added."""
+        parameters = self._independent(rows.x.device)
+        return self._completed_spectrum(rows, LinearGaussian(rows.n_features, 0, "diagonal").bind(parameters))
 
     def _principal_start(self, spectrum, n_factors):
         """Parameters from the principal directions of completed rows."""
         kept = spectrum.variances[:n_factors]
         rest = spectrum.variances[n_factors:].sum() / max(1, len(spectrum.mean) - n_factors)
-        return self._start_with(spectrum.directions[:, :n_factors] * torch.sqrt((kept - rest).clamp_min(0)))
+        loadings = spectrum.directions[:, :n_factors] * torch.sqrt((kept - rest).clamp_min(0))
+        return self._start_with(self._unit(loadings.device)[:, None] * loadings)
 
     def _start_with(self, loadings):
         """Parameters with given loadings, and as noise what is left of the variances, at least their half."""
@@ -240,158 +263,13 @@ class LinearGaussianEstimator(ExactEstimator):
         return parameters | {"loadings": loadings, "noise": noise}
 
     def _initial_parameters(self, model, rows, random_state):
-        """Random loadings for half of the variance; the principal ones of completed rows if some are incomplete."""
-        if len(rows.incomplete):
-            return self._principal_start(self._independent_spectrum(rows), model.n_factors)
+        """Principal loadings, or random ones for half of the variance where principal ones are the solution or dear."""
+        d, q = model.n_features, model.n_factors
+        if d <= max(len(rows), WIDE) and (self._noise == "diagonal" or len(rows.incomplete)):
+            return self._principal_start(self._independent_spectrum(rows), q)
         variance = self._independent(rows.x.device)["noise"]
-        draws = random_state.normal(size=(model.n_features, model.n_factors)) / model.n_factors**0.5
-        return self._start_with(
-            torch.sqrt((1 - NOISE_SHARE) * variance)[:, None] * torch.from_numpy(draws).to(variance)
-        )
-
-    def _independent_spectrum(self, rows):
-        """Spectrum of rows with the means of columns in place of what is missing, and their variances added."""
-        parameters = self._independent(rows.x.device)
-        return self._completed_spectrum(rows, LinearGaussian(rows.n_features, 0, "diagonal").bind(parameters))
+        scale = torch.sqrt((1 - NOISE_SHARE) * variance)
+        return self._start_with(scale[:, None] * torch.from_numpy(random_state.normal(size=(d, q)) / q**0.5).to(scale))
 
     def _kept(self, run, values):
         return run.solver.model.turned(values, self._rotation(run.solver.parameters))
-
-    # -- the model --------------------------------------------------------------------------------------------------
-
-    def _build_model(self, n_features):
-        floor = self._noise_floor
-        floor = torch.from_numpy(floor) if isinstance(floor, np.ndarray) else floor
-        return LinearGaussian(
-            n_features,
-            self.n_components_,
-            self._noise,
-            floor,
-            summarized=self._summarized,
-            expanded=self._expanded,
-        )
-
-    @property
-    def _n_features_out(self):
-        return self.n_components_
-
-    @property
-    def _loadings(self):
-        return self.parameters_["loadings"]
-
-    @property
-    def mean_(self):
-        """Means of the columns, (n_features,)."""
-        return self._cast(self.parameters_["mean"] + self.center_)
-
-    def get_covariance(self):
-        """Covariance of the model, W W' + noise.
-
-        Returns
-        -------
-        covariance : ndarray of shape (n_features, n_features)
-            In the units of the training rows.
-        """
-        check_is_fitted(self)
-        noise = np.broadcast_to(self.parameters_["noise"], len(self._loadings))
-        return self._cast(self._loadings @ self._loadings.T + np.diag(noise))
-
-    def get_precision(self):
-        """Inverse of the covariance of the model, by Woodbury's identity.
-
-        Returns
-        -------
-        precision : ndarray of shape (n_features, n_features)
-            The inverse of :meth:`get_covariance`.
-        """
-        check_is_fitted(self)
-        posterior = self._fitted()[1]
-        projection = as_array(posterior.shared.projection)
-        noise = np.broadcast_to(self.parameters_["noise"], len(self._loadings))
-        return self._cast(np.diag(1 / noise) - projection.T @ projection)
-
-    # -- use --------------------------------------------------------------------------------------------------------
-
-    def transform(self, X):
-        """Posterior mean of the factors, E[z | x].
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, NaN where an entry is missing.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Given the observed entries.
-        """
-        return self._map_rows(X, lambda posterior, tile: [posterior.factors(tile)[0]])[0]
-
-    def posterior(self, X):
-        """Mean and covariance of the factors given each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, NaN where an entry is missing.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples, n_components)
-            What :meth:`transform` gives.
-        covariance : ndarray of shape (n_components, n_components) or (n_samples, n_components, n_components)
-            Complete rows have one covariance; where a row has missing entries, there is one for each row.
-        """
-        X = self._check_input(X)
-        shared = self._fitted()[1].shared.factor
-        if not np.isnan(X).any():
-            return self.transform(X), as_array(posterior_covariance(shared)).astype(X.dtype)
-
-        def factors(posterior, tile):
-            mean, factor = posterior.factors(tile)
-            return mean, posterior_covariance(factor).expand(len(mean), *shared.shape)
-
-        mean, covariance = self._map_rows(X, factors)
-        return mean, covariance
-
-    def inverse_transform(self, X):
-        """Mean of p(x | z), W z + mean, in the units of the training rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Factors.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Rows.
-        """
-        check_is_fitted(self)
-        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if Z.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components={self.n_components_}."
-            )
-        rows = Z.astype(np.float64) @ self._loadings.T + self.parameters_["mean"] + self.center_
-        return rows.astype(Z.dtype)
-
-    def sample(self, n_samples=1, random_state=None):
-        """Draw rows from the model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        random_state : int, RandomState instance or None, default=None
-            Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Independent draws.
-        """
-        self._check_n_samples(n_samples)
-        model, _, device = self._fitted()
-        x = model.sample(self._tensors(device), n_samples, self._generator(random_state, device))
-        return self._cast(as_array(x) + self.center_)

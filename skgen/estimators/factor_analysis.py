@@ -8,7 +8,7 @@ import torch
 from skgen.distributions.rotation import ROTATIONS, principal_rotation, signs, simple_rotation
 from skgen.estimators._data import column_names
 from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
-from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
+from skgen.estimators._linear_gaussian import WIDE, DirectSolver, LinearGaussianEstimator
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models import noise_profile
 from skgen.models.principal import moment_covariance
@@ -16,8 +16,6 @@ from skgen.training.em import EM_SOLVERS
 
 SMALLEST_NOISE = 1e-8
 """Least noise variance of a column, as a share of its variance."""
-WIDE = 2000
-"""More columns than this, and than there are rows, are learnt from without a matrix of columns x columns."""
 
 
 class NoiseNewton:
