@@ -99,6 +99,37 @@ class MixturePosterior(Posterior):
         return self.of(tile, torch.zeros_like(joint).scatter_(1, labels, 1.0))
 
 
+class DoublingPosterior(MixturePosterior):
+    def of(self, tile, responsibilities):
+        return super().of(tile._replace(x=tile.x.double()), responsibilities)
+
+
+class SingleMixture(DiagonalMixture):
+    """Takes rows in float32 as they are, and finds in an M-step of its choice that they are not enough."""
+
+    takes_single = True
+    n_calls = 0
+
+    def __init__(self, *sizes, last):
+        super().__init__(*sizes)
+        self.last, self.dtypes = last, []
+
+    def bind(self, parameters):
+        posterior, dtypes = DoublingPosterior(parameters), self.dtypes
+        joint = posterior.joint
+
+        def noted(tile):
+            dtypes.append(tile.x.dtype)
+            return joint(tile._replace(x=tile.x.double()))
+
+        posterior.joint = noted
+        return posterior
+
+    def survives_single(self, parameters):
+        self.n_calls += 1
+        return self.n_calls != self.last
+
+
 class OneFactor(ExactModel):
     """x = mean + z + e, with one normal z for all features of a row; complete rows are summed up in their moments."""
 

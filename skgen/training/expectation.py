@@ -159,15 +159,22 @@ class Solver(ABC):
         Raises FloatingPointError, and keeps the parameters, where these or the bound would not be finite.
         """
         try:
-            try:
-                value = self._step()
-            except SinglePrecisionLost:
-                self.rows.single = False
-                value = self._step()
+            value = self._resolved_step() if self.rows.single else self._step()
         except LinAlgError as error:
             raise self._diverged("a covariance") from error
         self.n_steps += 1
         return value
+
+    def _resolved_step(self) -> float:
+        """The iteration, from its start again in float64 where rows in float32 do not resolve its parameters."""
+        state, generator = self.state(), self.generator.get_state()
+        try:
+            return self._step()
+        except SinglePrecisionLost:
+            self.rows.single = False
+            self.load(state)
+            self.generator.set_state(generator)
+            return self._step()
 
     @abstractmethod
     def _step(self) -> float:

@@ -60,6 +60,8 @@ class IncrementalEM(Solver):
 
     def _begin(self) -> float:
         """One step of batch EM, from which the blocks' statistics are kept; the bound."""
+        for block in self.blocks:
+            block.rows.single = self.rows.single
         found = [block.sums(self.parameters) for block in self.blocks]
         self.statistics = [statistics for statistics, _ in found]
         value = self._finite(float(self.model.log_prior(self.parameters) + sum(part for _, part in found)))

@@ -8,7 +8,7 @@ import torch
 
 from skgen.training.em import EM_SOLVERS, BatchEM
 from skgen.training.optimizers import SOLVERS
-from tests.exact_models import PROBLEMS, DiagonalMixture, mixture_problem
+from tests.exact_models import PROBLEMS, DiagonalMixture, SingleMixture, mixture_problem
 from tests.oracles import process_state
 
 LINE_SEARCHES = [name for name, optimizer in SOLVERS.items() if optimizer.line_search]
@@ -140,6 +140,24 @@ def test_learning_goes_on_with_fewer_components(name):
     # Parameters drawn from their posterior would have this mean gap, half of one over n for each of them.
     noise = 0.5 * len(problem.model.unconstrain(found.parameters)) / len(problem.x)
     assert abs(found.value() - best.value()) < (1e-9 if name in EXACT else noise)
+
+
+@pytest.mark.parametrize("name", REPAIRABLE)
+@pytest.mark.parametrize("last", [1, 4, 7])
+def test_a_step_that_float32_does_not_resolve_is_repeated_from_its_start(name, last):
+    problem = mixture_problem(missing=False)
+    problem.x = problem.x.float()
+    plain = solver(name, problem)
+    problem.model = SingleMixture(2, 2, last=last)
+    found = solver(name, problem)
+    found.rows.single = True
+    for i in range(9):
+        problem.model.dtypes.clear()
+        assert found.step() == plain.step()
+        assert i or torch.float32 in problem.model.dtypes
+    assert problem.model.n_calls == last
+    assert set(problem.model.dtypes) == {torch.float64}
+    assert all(torch.equal(value, plain.state()[key]) for key, value in found.state().items())
 
 
 @every_solver
