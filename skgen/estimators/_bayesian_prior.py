@@ -5,8 +5,6 @@ import torch
 
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _given
-from skgen.estimators._data import column_names
-from skgen.estimators._warnings import warn_user
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 
 OF_ONE = {"full": "tied", "diag": "tied_diag", "spherical": "tied_spherical"}
@@ -56,7 +54,7 @@ def _variances(estimator, moments):
 
 
 def _correlations(estimator, data, moments):
-    """Correlations of the columns, with missing entries at the column's mean; positive definite in float64."""
+    """Correlations of the columns, with missing entries at the column's mean; shrunk where they are singular."""
     X, weight = data
     products = np.zeros((X.shape[1],) * 2)
     for start in range(0, len(X), 8192):
@@ -66,17 +64,9 @@ def _correlations(estimator, data, moments):
     scale = np.sqrt(np.where(moments.constant, 1.0, np.diag(products)))
     correlation = np.where(moments.constant | moments.constant[:, None], 0.0, products / scale / scale[:, None])
     np.fill_diagonal(correlation, 1.0)
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] > SINGULAR * len(values):
+    if np.linalg.eigvalsh(correlation)[0] > SINGULAR * len(correlation):
         return correlation
-    # The first rows of many that partial_fit will see may be few.
-    if not hasattr(estimator, "_early"):
-        column = np.argmax(np.abs(vectors[:, 0])) == np.arange(len(values))
-        warn_user(
-            f"The covariance of X is singular: column {column_names(estimator, column)} depends on others, or rows are "
-            f"too few. The prior has its correlations times {1 - SHRINKAGE}; set covariance_prior to choose another."
-        )
-    return (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(values))
+    return (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(correlation))
 
 
 def model_of(covariance, numbers, center, n_components, weights, reg_covar, device):

@@ -51,15 +51,15 @@ class BayesianGaussianMixture(NormalComponents, StartedMixture):
     covariance_prior : float or array-like, default=None
         Inverse of the scale matrix of that prior, of shape (n_features, n_features) where the structure is full or
         tied, (n_features,) where it is diagonal, or a number where it is spherical. None takes the covariance of the
-        rows.
+        rows, with correlations shrunk by a thousandth where it is singular.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
         How the start is found, on at most a few thousand rows that stand for all.
     whiten_init : bool or "auto", default="auto"
         Whether the start is found in whitened coordinates, so that no scaling or turning of the rows changes it. "auto"
         tries both these and X's own, and takes what EM makes more of.
     n_init : int, default=1
-        Number of candidates for the start, three at least. Each goes through a few iterations on the rows of the
-        start, and the one with the highest bound is fitted to all rows.
+        Number of candidates for the start, and at least one for each kind of coordinates. Each goes through a few
+        iterations on some thousand rows, and the one with the highest bound is fitted to all.
     solver : {"em", "em-accelerated", "incremental", "online", "gradient"}, default="em"
         Variational EM over all rows; SQUAREM, for components that overlap; block by block; from batches in random
         order; gradients of the bound.
