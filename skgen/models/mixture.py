@@ -298,9 +298,8 @@ class GaussianMixtureModel(ExactModel):
 
     def kept(self, parameters: Parameters, marks: Tensor) -> Parameters:
         """The parameters of the marked components only, for a model of their number."""
-        names = ["log_weights", "means"] + ([] if self.covariance.tied else ["covariances"])
-        result = parameters | {name: parameters[name][marks] for name in names}
-        result.pop("reference", None)
+        names = {"log_weights", "means", "reference"} | (set() if self.covariance.tied else {"covariances"})
+        result = parameters | {name: value[marks] for name, value in parameters.items() if name in names}
         return result | {"log_weights": torch.log_softmax(result["log_weights"], 0)}
 
     def log_prior(self, parameters: Parameters) -> Tensor | float:
