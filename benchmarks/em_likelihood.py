@@ -23,7 +23,7 @@ from _em_data import grey_levels, mixture_rows, tabular
 from _em_peers import Fit, TimedPeerMixture
 from _timing import machine
 
-from skgen import GaussianMixture
+from skgen import GaussianMixture, MixtureOfFactorAnalyzers
 
 TABLES = ("shuttle", "pendigits", "satellite", "vowels", "optdigits")
 SIMULATED = {"simulated, 10 columns": (100_000, 10, 10, 1.5), "simulated, 20 columns": (100_000, 20, 10, 0.5)}
@@ -137,8 +137,6 @@ def to_the_best(args, name):
 
 def factor_analyzers(args, floor):
     """Mixtures of factor analysers beside a mixture of full covariances on MNIST."""
-    from skgen import MixtureOfFactorAnalyzers
-
     X, held_out = grey_levels(args.mnist_rows)
     if args.quick:
         X, held_out = X[:, ::16].copy(), held_out[::10, ::16].copy()
