@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from skgen.estimators.autoencoder import Autoencoder
     from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
     from skgen.estimators.factor_analysis import FactorAnalysis
+    from skgen.estimators.factor_mixture import MixtureOfFactorAnalyzers
     from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
     from skgen.estimators.vae import VariationalAutoencoder
@@ -21,6 +22,7 @@ _ESTIMATORS = {
     "BayesianGaussianMixture": "skgen.estimators.bayesian_mixture",
     "FactorAnalysis": "skgen.estimators.factor_analysis",
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
+    "MixtureOfFactorAnalyzers": "skgen.estimators.factor_mixture",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
@@ -31,6 +33,7 @@ __all__ = [
     "BayesianGaussianMixture",
     "FactorAnalysis",
     "GaussianMixture",
+    "MixtureOfFactorAnalyzers",
     "ProbabilisticPCA",
     "VariationalAutoencoder",
     "__version__",

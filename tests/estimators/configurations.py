@@ -4,7 +4,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 import skgen
-from skgen import Autoencoder, BayesianGaussianMixture, GaussianMixture, VariationalAutoencoder
+from skgen import (
+    Autoencoder,
+    BayesianGaussianMixture,
+    GaussianMixture,
+    MixtureOfFactorAnalyzers,
+    VariationalAutoencoder,
+)
 from skgen.likelihoods import Bernoulli, Gaussian
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
@@ -24,6 +30,10 @@ def mixture(n_components=2, **parameters):
 
 def bayesian(n_components=2, **parameters):
     return BayesianGaussianMixture(n_components, **{"max_iter": 5, "random_state": 0} | parameters)
+
+
+def factor_mixture(n_components=2, **parameters):
+    return MixtureOfFactorAnalyzers(n_components, **{"max_iter": 5, "reg_covar": 1e-4, "random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -65,6 +75,14 @@ CONFIGURATIONS = {
     "bayesian-mixture-spherical": bayesian(covariance_type="spherical", warm_start=True, max_iter=500, tol=1e-13),
     "bayesian-mixture-tied_diag": bayesian(covariance_type="tied_diag", mean_precision_prior=0.1),
     "bayesian-mixture-gradient": bayesian(covariance_type="tied_spherical", solver="gradient"),
+    "factor-mixture": MixtureOfFactorAnalyzers(random_state=0),
+    "factor-mixture-diagonal": factor_mixture(init_params="k-means++"),
+    "factor-mixture-isotropic": factor_mixture(3, noise="isotropic", solver="em-accelerated"),
+    "factor-mixture-shared": factor_mixture(noise="shared", init_params="random"),
+    "factor-mixture-gradient": factor_mixture(solver="gradient", whiten_init=True),
+    "factor-mixture-warm": factor_mixture(
+        noise="isotropic", warm_start=True, on_degenerate="prune", max_iter=500, tol=1e-13
+    ),
 }
 
 NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]
