@@ -159,14 +159,9 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         model = self._build_model(X.shape[1])
         rows = self._rows(X, weight, device, model, single=model.takes_single)
         name = ("em" if early else "online") if partial else self._solver_name()
-        solver = EM_SOLVERS[name](
-            model,
-            rows,
-            self._tensors(device) if known else self._initial_parameters(model, rows, random_state),
-            generator=torch.Generator(device).manual_seed(seed_from(random_state)),
-            repair=self._repair(model, rows),
-            **self._options(name, partial),
-        )
+        start = self._tensors(device) if known else self._initial_parameters(model, rows, random_state)
+        generator = torch.Generator(device).manual_seed(seed_from(random_state))
+        solver = self._solver(name, model, rows, start, generator, self._options(name, partial))
         n_iterations = ((0 if known else EARLY_ITERATIONS) if early else 1) if partial else self.max_iter
         run = ExactRun(name, solver, 0.0 if partial and not early else self.tol, n_iterations)
         self._n_before = 0 if fresh or not partial else self.n_samples_seen_
@@ -176,6 +171,18 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         if known:
             run.follow(self)
         return run
+
+    def _solver(self, name, model, rows, start, generator, options):
+        """A solver at its start."""
+        repair = self._repair(model, rows)
+        try:
+            return EM_SOLVERS[name](model, rows, start, generator=generator, repair=repair, **options)
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(
+                "The covariance that a component starts with is singular: there are too few different rows, or columns "
+                "depend on each other. Raise reg_covar, set a prior, or choose fewer components or a covariance with "
+                "fewer parameters."
+            ) from error
 
     def _check_continues(self):
         """Refuse parameters that mean another model than the fitted one."""
@@ -289,15 +296,20 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
     def _tensors(self, device):
         return {name: torch.tensor(value).to(device) for name, value in self.parameters_.items()}
 
+    def _device_in_use(self, *, warn=False):
+        """The device that computes: a fitted model whose own is absent goes on on the CPU."""
+        try:
+            return self._training_device()
+        except ValueError as error:
+            if warn:
+                warn_user(f"{error} Using the CPU.")
+            return torch.device("cpu")
+
     def _fitted(self):
         """The fitted model, its posterior and the device that they are on."""
         check_is_fitted(self)
         if "exact" not in self._runtime.models:
-            try:
-                device = self._training_device()
-            except ValueError as error:
-                warn_user(f"{error} Using the CPU.")
-                device = torch.device("cpu")
+            device = self._device_in_use(warn=True)
             model = self._build_model(self.n_features_in_)
             self._runtime.models["exact"] = model, model.bind(model.refreshed(self._tensors(device))), device
         return self._runtime.models["exact"]
@@ -340,7 +352,7 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         log_likelihood : ndarray of shape (n_samples,)
             Nats per row, exact, all constants included.
         """
-        return self._map_rows(X, lambda posterior, tile: [posterior.log_prob(tile)])[0]
+        return self._map_rows(X, lambda posterior, tile: [_likelihoods(posterior.log_prob(tile))])[0]
 
     def impute(self, X, *, method="mean", random_state=None):
         """Fill in missing entries from their distribution given the observed ones.
@@ -374,6 +386,11 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _likelihoods(values):
+    """Log-likelihoods, -inf where squares beyond float64 have left no number."""
+    return values.masked_fill(values.isnan(), -torch.inf)
 
 
 def _stacked(early, data):

@@ -209,7 +209,12 @@ class StartedMixture(ExactEstimator):
         responsibilities : ndarray of shape (n_samples, n_components)
             They add up to 1 in each row.
         """
-        return self._map_rows(X, lambda posterior, tile: [posterior.responsibilities(tile)])[0]
+
+        def shares(posterior, tile):
+            # Rows whose squares are beyond float64 are equally far from all components.
+            return [posterior.responsibilities(tile).nan_to_num(nan=1 / self.n_components_)]
+
+        return self._map_rows(X, shares)[0]
 
     def predict(self, X):
         """Most probable component of each row.

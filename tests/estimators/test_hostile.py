@@ -5,12 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
-from skgen import Autoencoder
+from skgen import Autoencoder, GaussianMixture
 from skgen.callbacks import LossMonitor
 from skgen.estimators._arrays import RunningMoments
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import autoencoder, rows, vae
+from tests.estimators.configurations import EXACT, autoencoder, configured, mixture, rows, vae
+from tests.estimators.test_gaussian_mixture import start
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -250,3 +252,159 @@ def test_the_default_dtype_changes_nothing(default_dtype):
     np.testing.assert_array_equal(estimator.transform(X), expected.transform(X))
     np.testing.assert_array_equal(estimator.score_samples(X), expected.score_samples(X))
     np.testing.assert_array_equal(estimator.sample(3, 0), expected.sample(3, 0))
+
+
+# -- models fitted by EM ------------------------------------------------------------------------------------------
+
+every_exact = pytest.mark.parametrize("name", EXACT)
+STRUCTURES = pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"])
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.where(np.eye(40, 5) > 0, np.inf, 0.5), ValueError, "infinity"),
+        ([["a", "b"], ["c", "d"], ["e", "f"]], ValueError, "could not convert"),
+        (sparse.csr_matrix(rows()), TypeError, "[Ss]parse"),
+        (np.zeros((0, 5)), ValueError, "0 sample"),
+        (np.zeros((5, 0)), ValueError, "0 feature"),
+        (rows(1), ValueError, "n_samples = 1"),
+        (np.full((9, 3), np.nan), ValueError, r"Column\(s\) 0, 1, 2 of X have no observed value"),
+        (rows() + 1j, ValueError, "Complex"),
+        (rows()[0], ValueError, "1D array"),
+    ],
+)
+def test_rows_that_no_mixture_takes_are_refused(X, error, message):
+    with pytest.raises(error, match=message):
+        mixture().fit(X)
+
+
+@every_exact
+def test_rows_of_another_width_and_infinite_ones_are_refused(name):
+    fitted = configured(name).fit(rows())
+    infinite = rows()
+    infinite[3, 1] = -np.inf
+    names = ("transform", "score_samples", "predict", "impute", "partial_fit")
+    for method in (getattr(fitted, name) for name in names if hasattr(fitted, name)):
+        with pytest.raises(ValueError, match=r"X has 4 features, but \w+ is expecting 5 features"):
+            method(rows(n_features=4))
+        with pytest.raises(ValueError, match="infinity"):
+            method(infinite)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"n_components": 0},
+        {"n_components": 1.5},
+        {"covariance_type": "round"},
+        {"reg_covar": -1.0},
+        {"tol": -1.0},
+        {"max_iter": 0},
+        {"solver": "guess"},
+        {"learning_decay": 0.5},
+        {"init_params": "best"},
+        {"on_degenerate": "ignore"},
+        {"verbose_interval": 0},
+        {"n_init": 0},
+        {"prior": 3},
+    ],
+)
+def test_a_parameter_out_of_range_is_named(params):
+    with pytest.raises(ValueError, match=f"The '{next(iter(params))}' parameter of GaussianMixture must be"):
+        mixture().set_params(**params).fit(rows())
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-100, 1e100, 1e150])
+@STRUCTURES
+def test_a_mixture_of_huge_or_tiny_numbers_is_that_of_usual_ones(kind, unit):
+    X, fits = rows(200), []
+    for c in (1.0, unit):
+        given = start(kind, X, 2)
+        given |= {"means_init": c * given["means_init"], "precisions_init": given["precisions_init"] / c / c}
+        fits.append(mixture(covariance_type=kind, reg_covar=0.0, **given).fit(c * X))
+        assert np.isfinite(mixture(covariance_type=kind, reg_covar=0.0).fit(c * X).score(c * X))
+    one, other = fits
+    np.testing.assert_allclose(other.means_ / unit, one.means_, rtol=1e-8)
+    np.testing.assert_allclose(other.predict_proba(unit * X), one.predict_proba(X), rtol=1e-6, atol=1e-9)
+    assert other.lower_bound_ + 5 * np.log(unit) == pytest.approx(one.lower_bound_, abs=1e-8)
+
+
+def test_a_mixture_of_numbers_whose_squares_overflow_names_their_columns():
+    X = rows()
+    X[:, 3] *= 1e200
+    with pytest.raises(ValueError, match=r"variance of column\(s\) 3 of X is beyond float64"):
+        mixture().fit(X)
+
+
+@STRUCTURES
+def test_numbers_whose_squares_vanish_need_regularisation(kind):
+    with (
+        pytest.warns(UserWarning, match=r"Constant column\(s\) 0, 1, 2, 3, 4 "),
+        pytest.raises(ValueError, match=r"singular: .* Raise reg_covar, set a prior"),
+    ):
+        mixture(covariance_type=kind, reg_covar=0.0).fit(1e-200 * rows())
+    with pytest.warns(UserWarning, match="Constant column"):
+        fitted = mixture(covariance_type=kind).fit(1e-200 * rows())
+    assert np.isfinite(fitted.score_samples(rows())).all()
+
+
+@pytest.mark.parametrize("X", [np.ones((10, 3)), rows(8, 20), np.repeat(rows(3), 9, axis=0)])
+@pytest.mark.filterwarnings("ignore:Constant column")
+def test_too_few_different_rows_need_regularisation(X):
+    with pytest.raises(ValueError, match=r"singular|degenerate"):
+        GaussianMixture(2, reg_covar=0.0, random_state=0, on_degenerate="raise").fit(X)
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    assert np.isfinite(fitted.score_samples(X)).all()
+
+
+@STRUCTURES
+def test_far_rows_score_low_and_have_components(kind):
+    fitted = mixture(covariance_type=kind).fit(rows())
+    for far in (1e3, 1e8, 1e150, 1e200, 1e308):
+        X = far * np.array([[1.0, 1, 1, 1, 1], [1, -1, 1, -1, 1], [-1, 0, 0, 0, np.nan]])
+        score = fitted.score_samples(X)
+        assert (score < fitted.score_samples(rows()).min()).all()
+        np.testing.assert_allclose(fitted.predict_proba(X).sum(axis=1), 1)
+
+
+def test_any_layout_and_kind_of_number_is_taken():
+    X = np.round(10 * rows(100))
+    expected = mixture().fit(X)
+    readonly = X.copy()
+    readonly.flags.writeable = False
+    others = [np.asfortranarray(X), X.astype(int), X.astype(np.int8), X.astype(object), X.tolist(), readonly]
+    others += [np.repeat(X, 2, axis=1)[:, ::2], X[::-1][::-1]]
+    for other in others:
+        np.testing.assert_allclose(mixture().fit(other).means_, expected.means_, rtol=1e-12)
+    assert mixture().fit(X > 5).means_.dtype == np.float64
+
+
+def test_rows_in_a_memory_map_are_only_read(tmp_path):
+    X = rows(100)
+    np.save(tmp_path / "rows.npy", X)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    np.testing.assert_array_equal(mixture().fit(mapped).means_, mixture().fit(X).means_)
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), X)
+
+
+@STRUCTURES
+def test_one_column_is_enough(kind):
+    X = rows(60, 1)
+    fitted = mixture(covariance_type=kind).fit(X)
+    assert fitted.sample(3)[0].shape == (3, 1)
+    assert np.isfinite(mixture(1, covariance_type=kind).fit(X).score(X))
+
+
+def test_a_failed_fit_of_a_mixture_leaves_the_model_before():
+    X = rows()
+    fitted = mixture().fit(X)
+    before = fitted.score_samples(X)
+    with pytest.raises(ValueError, match="n_samples = 40"):
+        fitted.set_params(n_components=50).fit(X)
+    np.testing.assert_array_equal(fitted.score_samples(X), before)
+    infinite = np.full((2, 5), np.inf)
+    chunked = mixture().partial_fit(X)
+    with pytest.raises(ValueError, match="infinity"):
+        chunked.partial_fit(infinite)
+    assert chunked.n_samples_seen_ == 40
