@@ -33,12 +33,12 @@ def prior_terms(prior, covariance, n_components, data, moments, center):
     }
 
 
-def conjugate_terms(numbers):
+def conjugate_terms(numbers, device):
     """The terms that a model takes, from the numbers of a prior."""
     if numbers is None:
         return None
     return ConjugateTerms(
-        **{name: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for name, v in numbers.items()}
+        **{name: torch.tensor(v, device=device) if isinstance(v, np.ndarray) else v for name, v in numbers.items()}
     )
 
 

@@ -254,11 +254,6 @@ class BayesianGaussianMixture(NormalComponents, StartedMixture):
         )
 
     def _build_model(self, n_features):
-        try:
-            device = self._training_device()
-        except ValueError:
-            # A fitted model whose device is absent goes on on the CPU.
-            device = torch.device("cpu")
         return model_of(
             self._covariance,
             self._prior,
@@ -266,7 +261,7 @@ class BayesianGaussianMixture(NormalComponents, StartedMixture):
             self.n_components_,
             WEIGHT_PRIORS[self._weights_prior](self.weight_concentration_prior_),
             self.reg_covar,
-            device,
+            self._device_in_use(),
         )
 
     def fit(self, X, y=None, *, sample_weight=None):

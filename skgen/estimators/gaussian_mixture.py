@@ -215,7 +215,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
             self.n_components_,
             n_features,
             reg_covar=self.reg_covar,
-            prior=conjugate_terms(self._prior_terms),
+            prior=conjugate_terms(self._prior_terms, self._device_in_use()),
         )
 
     def _initial_parameters(self, model, rows, random_state):

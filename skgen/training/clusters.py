@@ -74,6 +74,11 @@ def whitened(x: Tensor, weight: Tensor) -> Tensor:
 # Clusters, for several restarts at a time.
 
 
+def coordinates(x: Tensor, weight: Tensor, *, whiten: bool) -> Tensor:
+    """Rows whitened, or centred: fewer than two per direction would all be whitened to about the same distance."""
+    return whitened(x, weight) if whiten and len(x) >= 2 * (x.shape[1] + 1) else centred(x, weight)
+
+
 def _square(y: Tensor) -> Tensor:
     """Squared lengths along the last axis."""
     return y.square().sum(-1)
@@ -335,8 +340,7 @@ def start(
     Start
     """
     x, weight = representatives(x, weight, n_rows, generator=generator)
-    # With fewer rows whitening would put all of them at the same distance from each other.
-    y = (whitened if whiten and len(x) >= 2 * (x.shape[1] + 1) else centred)(x, weight)
+    y = coordinates(x, weight, whiten=whiten)
     # Distances from the mean are an order that turning the rows does not change.
     length = _square(y)
     order = _ranked(length, ROUNDING * length.mean())

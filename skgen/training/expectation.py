@@ -36,11 +36,16 @@ class Expectation:
     ----------
     model : ExactModel
     rows : Rows
+
+    Attributes
+    ----------
+    prior_weight : float
+        Weight of all rows that there are, in whose bound the log-prior is shared out; that of ``rows`` at first.
     """
 
     def __init__(self, model: ExactModel, rows: Rows) -> None:
         self.model, self.rows = model, rows
-        self.weight = rows.total_weight
+        self.weight = self.prior_weight = rows.total_weight
 
     @cached_property
     def moments(self) -> Statistics:
@@ -73,7 +78,8 @@ class Expectation:
     def __call__(self, parameters: Parameters) -> tuple[Statistics, float]:
         """Expected statistics of all rows, and the penalised log-likelihood in nats per unit of weight."""
         total, value = self.sums(parameters)
-        return total, float(value + self.model.log_prior(parameters)) / self.weight
+        prior = float(self.model.log_prior(parameters))
+        return total, float(value) / self.weight + prior / self.prior_weight
 
     def value(self, parameters: Parameters) -> float:
         """The penalised log-likelihood in nats per unit of weight."""

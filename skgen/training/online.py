@@ -67,6 +67,7 @@ class OnlineEM(Solver):
         n_rows = len(rows) if rows.weight is None else int(torch.count_nonzero(rows.weight))
         self.row_weight = self.expectation.weight / n_rows
         self.total_weight = self.expectation.weight if total_weight is None else total_weight
+        self.expectation.prior_weight = self.total_weight
         needed = ENTRIES_PER_PARAMETER * model.unconstrain(self.parameters).numel() / rows.n_features
         self.held = min(needed, n_rows if total_weight is None else total_weight)
         self.n_seen = 0.0

@@ -7,7 +7,7 @@ from scipy.stats import chi2
 from sklearn.cluster import KMeans
 
 from skgen.training import representatives as tiles
-from skgen.training.clusters import INITS, centred, kmeans_plus_plus, lloyd, start, whitened
+from skgen.training.clusters import INITS, centred, coordinates, kmeans_plus_plus, lloyd, start, whitened
 from tests.oracles import process_state
 
 NAN = float("nan")
@@ -120,9 +120,10 @@ def test_responsibilities_of_each_row_add_up_to_one_and_the_best_candidate_comes
     assert found.responsibilities.shape == (3, len(found.x), n_clusters)
     assert bool((found.responsibilities >= 0).all())
     assert float((found.responsibilities.sum(2) - 1).abs().max()) < 1e-14
-    values = inertia(whitened(found.x, found.weight), found.weight, found.responsibilities)
-    # The whitened rows have the squared length of their number of directions times their weights.
-    assert bool((values.diff() >= -1e-8 * float(found.weight.sum()) * 3).all())
+    y = coordinates(found.x, found.weight, whiten=True)
+    values = inertia(y, found.weight, found.responsibilities)
+    scale = float(found.weight @ y.square().sum(1))
+    assert bool((values.diff() >= -1e-8 * scale).all())
 
 
 @every_init
