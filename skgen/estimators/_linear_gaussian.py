@@ -166,7 +166,8 @@ class LinearGaussianEstimator(FactorEstimator):
         if partial and getattr(self, "_moments", None):
             added(moments, {name: torch.tensor(value).to(rows.x.device) for name, value in self._moments.items()})
         summary = Expectation(model, rows.take(slice(0, 0)))
-        summary.moments, summary.weight = moments, float(moments["weight"])
+        summary.moments = moments
+        summary.weight = summary.prior_weight = float(moments["weight"])
         return moments, summary
 
     def _considered(self, X, weight, moments, expectation, *, partial):
