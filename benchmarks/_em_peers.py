@@ -25,16 +25,19 @@ class TimedPomegranate:
 
     def __init__(self, start, max_iter):
         self.start, self.max_iter, self.times = start, max_iter, []
-
-    def fit(self, X):
+        n_threads = torch.get_num_threads()
         from pomegranate.distributions import Normal
         from pomegranate.gmm import GeneralMixtureModel
 
+        torch.set_num_threads(n_threads)  # importing pomegranate changes it
+        self.component, self.kind = Normal, GeneralMixtureModel
+
+    def fit(self, X):
         x = torch.as_tensor(X, dtype=torch.float32)
         means = torch.as_tensor(self.start["means_init"], dtype=torch.float32)
         covariances = torch.linalg.inv(torch.as_tensor(self.start["precisions_init"])).float()
-        parts = [Normal(mean, covariance) for mean, covariance in zip(means, covariances, strict=True)]
-        self.mixture = GeneralMixtureModel(parts)
+        parts = [self.component(mean, covariance) for mean, covariance in zip(means, covariances, strict=True)]
+        self.mixture = self.kind(parts)
         for _ in range(self.max_iter):
             self.mixture.summarize(x)
             self.mixture.from_summaries()
