@@ -65,6 +65,8 @@ class OnlineEM(Solver):
         self.batch_size = batch_size
         self.learning_decay, self.learning_offset = learning_decay, learning_offset
         n_rows = len(rows) if rows.weight is None else int(torch.count_nonzero(rows.weight))
+        # All rows there are make up a whole batch, so that repeated rows and weighted ones move it alike.
+        self.counted = batch_size if total_weight is not None else min(batch_size, n_rows)
         self.row_weight = self.expectation.weight / n_rows
         self.total_weight = self.expectation.weight if total_weight is None else total_weight
         self.expectation.prior_weight = self.total_weight
@@ -108,8 +110,8 @@ class OnlineEM(Solver):
         n_seen = self.n_seen + n_new
         if self.n_seen < self.held * (1 - ROUNDING):
             return n_new / n_seen
-        rate = min(1.0, (self.learning_offset + n_seen / self.batch_size) ** -self.learning_decay)
-        kept: float = (1 - rate) ** (n_new / self.batch_size)
+        rate = min(1.0, (self.learning_offset + n_seen / self.counted) ** -self.learning_decay)
+        kept: float = (1 - rate) ** (n_new / self.counted)
         return 1 - kept
 
     def resume(self, statistics: Statistics, n_seen: float) -> None:
