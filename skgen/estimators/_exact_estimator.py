@@ -352,7 +352,9 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         log_likelihood : ndarray of shape (n_samples,)
             Nats per row, exact, all constants included.
         """
-        return self._map_rows(X, lambda posterior, tile: [_likelihoods(posterior.log_prob(tile))])[0]
+        values = self._map_rows(X, lambda posterior, tile: [posterior.log_prob(tile)])[0]
+        # Squares beyond float64 may leave no number.
+        return np.where(np.isnan(values), -np.inf, values).astype(values.dtype)
 
     def impute(self, X, *, method="mean", random_state=None):
         """Fill in missing entries from their distribution given the observed ones.
@@ -386,11 +388,6 @@ class ExactEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityE
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _likelihoods(values):
-    """Log-likelihoods, -inf where squares beyond float64 have left no number."""
-    return values.masked_fill(values.isnan(), -torch.inf)
 
 
 def _stacked(early, data):
