@@ -5,11 +5,15 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils._param_validation import StrOptions
 
+from skgen import BayesianGaussianMixture, GaussianMixture
 from skgen._exact import added
 from skgen._tiles import Rows
+from skgen.distributions.covariance import COVARIANCES
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.em import EM_SOLVERS, BatchEM
 from skgen.training.expectation import Expectation
@@ -88,6 +92,28 @@ def test_a_mixture_of_the_structure_learns_from_incomplete_rows_and_keeps_it(gen
     assert rising(bounds(solver, 20))
     learnt = solver.parameters["covariances"]
     torch.testing.assert_close(learnt, model.covariance.from_matrices(learnt))
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture, BayesianGaussianMixture])
+def test_one_line_in_the_table_gives_mixtures_another_covariance_type(estimator, monkeypatch, generator):
+    monkeypatch.setitem(COVARIANCES, "exchangeable", COVARIANCE.Exchangeable())
+    monkeypatch.setitem(estimator._parameter_constraints, "covariance_type", [StrOptions({"exchangeable"})])
+    X = normal(200, 3, generator=generator).numpy() + np.repeat([[0.0], [5.0]], 100, axis=0)
+    X[::7, 1] = np.nan
+    fitted = estimator(2, covariance_type="exchangeable", random_state=0).fit(X)
+    assert fitted.covariances_.shape == fitted.precisions_cholesky_.shape == (2, 3, 3)
+    np.testing.assert_allclose(fitted.covariances_, fitted.covariances_.transpose(0, 2, 1))
+    np.testing.assert_allclose(fitted.covariances_[:, 0, 1], fitted.covariances_[:, 1, 2])
+    if estimator is GaussianMixture:
+        X = np.nan_to_num(X)
+        np.testing.assert_allclose(fitted.to_sklearn().score_samples(X), fitted.score_samples(X), rtol=1e-9)
+        again = GaussianMixture.from_parameters(
+            fitted.weights_, fitted.means_, fitted.covariances_, covariance_type="exchangeable"
+        )
+        np.testing.assert_allclose(again.score_samples(X), fitted.score_samples(X), rtol=1e-9)
+    else:
+        given = estimator(2, covariance_type="exchangeable", covariance_prior=fitted.covariance_prior_, random_state=0)
+        assert given.fit(X).lower_bound_ == pytest.approx(fitted.lower_bound_, rel=1e-12)
 
 
 # -- exact model ---------------------------------------------------------------------------------------------

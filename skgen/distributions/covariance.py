@@ -33,6 +33,12 @@ class Covariance(ABC):
     """A structure of covariances: ``groups`` of them, one for each component or, if tied, one that all share."""
 
     tied: bool = False
+    pooled = False
+    """Whether all features have the same variance, of which one is shown."""
+
+    @abstractmethod
+    def shape_of_one(self, n_features: int) -> tuple[int, ...]:
+        """Shape in which users read and write one covariance."""
 
     @abstractmethod
     def n_packed(self, n_features: int) -> int:
@@ -113,6 +119,11 @@ class Covariance(ABC):
         (Fraley and Raftery 2007, https://doi.org/10.1007/s00357-007-0004-5), and normal for each mean.
         """
 
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape in which users read and write the covariances of a mixture."""
+        one = self.shape_of_one(n_features)
+        return one if self.tied else (n_components, *one)
+
     def n_groups(self, n_components: int) -> int:
         """Number of covariances in a mixture."""
         return 1 if self.tied else n_components
@@ -136,6 +147,9 @@ class Full(Covariance):
     ``phi`` goes along the wrapped diagonals, x_i x_(i + s mod d) for shifts s up to d / 2: every unordered pair once,
     and all shifts in one multiplication.
     """
+
+    def shape_of_one(self, n_features: int) -> tuple[int, ...]:
+        return (n_features, n_features)
 
     def n_packed(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -233,6 +247,9 @@ class Diagonal(Covariance):
     """Independent features, (groups, features): with a variance each or, if pooled, with one for all of them."""
 
     pooled: bool = False
+
+    def shape_of_one(self, n_features: int) -> tuple[int, ...]:
+        return () if self.pooled else (n_features,)
 
     def n_packed(self, n_features: int) -> int:
         return n_features

@@ -1,5 +1,7 @@
 """From the prior of a Bayesian mixture, as users write it, to its numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -7,8 +9,6 @@ from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _given
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 
-OF_ONE = {"full": "tied", "diag": "tied_diag", "spherical": "tied_spherical"}
-"""The structure of a single covariance."""
 SINGULAR = 1e-10
 """Smallest eigenvalue of the columns' correlations, relative to their number, at which they are taken as they are."""
 SHRINKAGE = 1e-3
@@ -28,15 +28,15 @@ def normal_wishart(estimator, data, moments, *, mean_precision, mean, degrees_of
         raise ValueError(
             f"The parameter 'mean_prior' should have the shape ({d},), a finite number for each feature, got {mean!r}."
         )
-    kind = OF_ONE.get(estimator.covariance_type, estimator.covariance_type)
+    structure = replace(COVARIANCES[estimator.covariance_type], tied=True)
     if covariance is None:
         scale = np.sqrt(_variances(estimator, moments))
-        correlation = _correlations(estimator, data, moments) if kind == "tied" else np.eye(d)
+        correlation = _correlations(estimator, data, moments) if len(structure.shape_of_one(d)) == 2 else np.eye(d)
         matrix = torch.from_numpy(correlation * scale * scale[:, None])
-        scale_matrix = COVARIANCES[kind].from_matrices(matrix.unsqueeze(0))[0]
+        scale_matrix = structure.from_matrices(matrix.unsqueeze(0))[0]
     else:
-        given = _given.checked(covariance, "covariance_prior", kind, 1, d)
-        scale_matrix = _given.in_groups(COVARIANCES[kind], given, d, "covariance_prior")[0]
+        given = _given.checked(covariance, "covariance_prior", structure.shape_of_one(d))
+        scale_matrix = _given.in_groups(structure, given, d, "covariance_prior")[0]
     return {
         "mean_precision": 1.0 if mean_precision is None else float(mean_precision),
         "mean": mean,

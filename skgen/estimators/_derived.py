@@ -42,14 +42,15 @@ class DerivedMixtures:
             raise ValueError(f"means must have shape (n_components, n_features), got {np.shape(means)}.")
         mixture = cls(k, covariance_type=covariance_type, **params)
         mixture._validate_params()
-        weights = _given.checked(weights, "weights", covariance_type, k, d)
-        means = _given.checked(means, "means", covariance_type, k, d)
-        covariances = _given.checked(covariances, "covariances", covariance_type, k, d)
+        structure = COVARIANCES[covariance_type]
+        log_weights = _given.log_weights(weights, "weights", k)
+        means = _given.checked(means, "means", (k, d))
+        covariances = _given.checked(covariances, "covariances", structure.shape(k, d))
         return mixture._with(
             {
-                "log_weights": torch.tensor(weights).clamp_min(np.finfo(np.float64).tiny).log(),
+                "log_weights": log_weights,
                 "means": torch.tensor(means),
-                "covariances": _given.in_groups(COVARIANCES[covariance_type], covariances, d, "covariances"),
+                "covariances": _given.in_groups(structure, covariances, d, "covariances"),
             },
             np.zeros(d),
         )
@@ -94,7 +95,7 @@ class DerivedMixtures:
         Returns
         -------
         mixture : sklearn.mixture.GaussianMixture
-            Covariances that scikit-learn has no structure for become "tied".
+            Covariances that scikit-learn has no structure for become "tied" or "full".
         """
         check_is_fitted(self)
         return _given.to_sklearn(self, self._covariance, self._tensors("cpu"))

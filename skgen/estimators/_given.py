@@ -7,27 +7,15 @@ from sklearn.utils import check_array
 
 from skgen.distributions.covariance import COVARIANCES
 
-SHAPES = {
-    "full": ("k", "d", "d"),
-    "tied": ("d", "d"),
-    "diag": ("k", "d"),
-    "spherical": ("k",),
-    "tied_diag": ("d",),
-    "tied_spherical": (),
-}
-"""Shapes of covariances and precisions, for k components of d features."""
-
 
 def shown(covariance, array):
     """Covariances (groups, ...) in the shape that users read."""
-    array = array[..., 0] if getattr(covariance, "pooled", False) else array
+    array = array[..., 0] if covariance.pooled else array
     return array[0] if covariance.tied else array
 
 
-def checked(value, name, covariance_type, k, d):
+def checked(value, name, shape):
     """A parameter as a float64 array, after its shape and its values have been looked at."""
-    shapes = {"weights": ("k",), "means": ("k", "d")}
-    shape = tuple({"k": k, "d": d}[axis] for axis in shapes.get(name.partition("_")[0], SHAPES[covariance_type]))
     wrong = f"The parameter {name!r} should have the shape {shape} and finite values, got"
     try:
         array = np.array(value, dtype=np.float64)
@@ -35,16 +23,22 @@ def checked(value, name, covariance_type, k, d):
         raise ValueError(f"{wrong} {value!r}.") from error
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(f"{wrong} {array.shape}.")
-    if name.startswith("weights") and not (array.min() >= 0 and np.isclose(array.sum(), 1)):
-        raise ValueError(f"The parameter {name!r} should hold shares that add up to 1, got {value!r}.")
     return array
+
+
+def log_weights(value, name, k):
+    """Logarithms of weights as a tensor, after these have been looked at; a weight of 0 gets the smallest number."""
+    array = checked(value, name, (k,))
+    if not (array.min() >= 0 and np.isclose(array.sum(), 1)):
+        raise ValueError(f"The parameter {name!r} should hold shares that add up to 1, got {value!r}.")
+    return torch.tensor(array).clamp_min(np.finfo(np.float64).tiny).log()
 
 
 def in_groups(covariance, array, d, name):
     """Covariances, or precisions, as users write them, as a tensor (groups, ...); positive definite or an error."""
     tensor = torch.tensor(array)
     tensor = tensor.unsqueeze(0) if covariance.tied else tensor
-    if getattr(covariance, "pooled", False):
+    if covariance.pooled:
         tensor = tensor.unsqueeze(-1).expand(-1, d)
     matrices = covariance.matrices(tensor)
     symmetric = torch.allclose(matrices, matrices.mT)
@@ -55,24 +49,22 @@ def in_groups(covariance, array, d, name):
 
 def start(estimator, model):
     """The parameters to start from that an estimator was given, as the model has them."""
-    k, d, kind = estimator.n_components, model.n_features, estimator.covariance_type
+    k, d, structure = estimator.n_components, model.n_features, model.covariance
     given = {}
     if estimator.weights_init is not None:
-        weights = checked(estimator.weights_init, "weights_init", kind, k, d)
-        given["log_weights"] = torch.tensor(weights).clamp_min(np.finfo(np.float64).tiny).log()
+        given["log_weights"] = log_weights(estimator.weights_init, "weights_init", k)
     if estimator.means_init is not None:
-        given["means"] = torch.tensor(checked(estimator.means_init, "means_init", kind, k, d) - estimator.center_)
+        given["means"] = torch.tensor(checked(estimator.means_init, "means_init", (k, d)) - estimator.center_)
     if estimator.precisions_init is not None:
-        precisions = checked(estimator.precisions_init, "precisions_init", kind, k, d)
-        groups = in_groups(model.covariance, precisions, d, "precisions_init")
-        given["covariances"] = model.covariance.precision(groups)[0]
+        precisions = checked(estimator.precisions_init, "precisions_init", structure.shape(k, d))
+        given["covariances"] = structure.precision(in_groups(structure, precisions, d, "precisions_init"))[0]
     return given
 
 
 def to_sklearn(fitted, structure, parameters):
     """scikit-learn's mixture with the parameters of a fitted one."""
     kind = fitted.covariance_type
-    expressed = kind if kind in ("full", "tied", "diag", "spherical") else "tied"
+    expressed = kind if kind in ("full", "diag", "spherical") else "tied" if structure.tied else "full"
     covariance, covariances = COVARIANCES[expressed], parameters["covariances"]
     covariances = covariances if expressed == kind else structure.matrices(covariances)
     mixture = GaussianMixture(len(fitted.weights_), covariance_type=expressed, reg_covar=fitted.reg_covar)

@@ -29,7 +29,7 @@ def prior_terms(prior, covariance, n_components, data, moments, center):
         "mean_precision": float(spec.mean_precision),
         "mean": mean - center,
         "count": covariance.prior_count(freedom, d, n_components),
-        "scatter": packed.contiguous().numpy() / (d if getattr(covariance, "pooled", False) else 1),
+        "scatter": packed.contiguous().numpy() / (d if covariance.pooled else 1),
     }
 
 

@@ -328,7 +328,7 @@ class BayesianGaussianMixture(NormalComponents, StartedMixture):
     def covariance_prior_(self):
         """Inverse of the scale matrix of the prior on precisions, in the shape that ``covariance_type`` says."""
         values = self._prior["covariance"]
-        return float(values[0]) if getattr(self._covariance, "pooled", False) else self._cast(values)
+        return float(values[0]) if self._covariance.pooled else self._cast(values)
 
     # -- use --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ def test_what_is_shown_is_read_back(kind):
     X = rows()
     fitted = GaussianMixture(K, covariance_type=kind, max_iter=3, tol=0, random_state=0).fit(X)
     structure = COVARIANCES[kind]
-    shape = tuple({"k": K, "d": D}[axis] for axis in _given.SHAPES[kind])
+    shape = structure.shape(K, D)
     assert fitted.covariances_.shape == fitted.precisions_.shape == fitted.precisions_cholesky_.shape == shape
     groups = _given.in_groups(structure, fitted.covariances_, D, "covariances")
     np.testing.assert_array_equal(groups, fitted.parameters_["covariances"])
@@ -68,7 +68,7 @@ def test_a_wrong_start_is_named(name, value):
 def test_precisions_of_another_structure_are_named(kind):
     with pytest.raises(ValueError, match="The parameter 'precisions_init' should have the shape"):
         GaussianMixture(K, covariance_type=kind, precisions_init=np.tile(np.eye(3), (3, 1, 1))).fit(rows())
-    shape = tuple({"k": K, "d": D}[axis] for axis in _given.SHAPES[kind])
+    shape = COVARIANCES[kind].shape(K, D)
     with pytest.raises(ValueError, match="The parameter 'precisions_init' should be symmetric and positive definite"):
         GaussianMixture(K, covariance_type=kind, precisions_init=-np.ones(shape)).fit(rows())
 
