@@ -54,6 +54,13 @@ class Tile(NamedTuple):
         return self.x.new_tensor(float(len(self.x))) if self.weight is None else self.weight.sum()
 
 
+def _missing(x: Tensor) -> Tensor:
+    """True for rows with a missing entry; a sum tells of none in a fraction of the time."""
+    if not bool(x.sum().isnan()):
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    return torch.isnan(x).any(1)
+
+
 @dataclass
 class Rows:
     """Rows to learn from or to infer on, given out in tiles.
@@ -84,7 +91,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         self.single = self.single and self.x.dtype == torch.float32
-        missing = [torch.isnan(part).any(1) for part in self.x.split(SCAN_ROWS)]
+        missing = [_missing(part) for part in self.x.split(SCAN_ROWS)]
         self.incomplete = torch.nonzero(torch.cat(missing)).squeeze(1)
         if len(self.incomplete):
             complete = torch.ones(len(self.x), dtype=torch.bool, device=self.x.device)

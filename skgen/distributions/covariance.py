@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,16 +17,30 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from skgen.distributions.missing import Completion, complete_dense, complete_diagonal
 
+WIDE = 8000
+"""Number of second-order features, those of 126 columns, from which on their memory costs more than they save."""
 TILE_FEATURES = 2**20
 """Numbers of second-order features in a tile, so that they stay in a processor's cache."""
 
 
+class Layout(NamedTuple):
+    """Where the entries of a full covariance are in its packed form, and the other way round."""
+
+    first: Tensor
+    second: Tensor
+    place: Tensor
+    times: Tensor
+
+
 @cache
-def _pairs(n_features: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The two features of each packed entry of a full covariance."""
+def _layout(n_features: int, device: torch.device) -> Layout:
     entry = torch.arange(n_features * (n_features + 1) // 2, device=device)
     first = entry % n_features
-    return first, (first + entry // n_features) % n_features
+    second = (first + entry // n_features) % n_features
+    place = torch.empty(n_features, n_features, dtype=torch.long, device=device)
+    place[first, second] = entry
+    place[second, first] = entry
+    return Layout(first, second, place.flatten(), 2.0 - (first == second).double())
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,12 @@ class Covariance(ABC):
         """Each group's matrix times a vector, (groups, ...) and (K, features) to (K, features)."""
 
     @abstractmethod
-    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-        """Squared Mahalanobis distances (rows,) to one mean under one covariance, exact far from the origin too."""
+    def root(self, covariance: Tensor) -> Tensor:
+        """Cholesky factors of the covariances, or standard deviations."""
+
+    @abstractmethod
+    def squared_distance(self, x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+        """Squared Mahalanobis distances (rows,) to one mean by one root, exact far from the origin too."""
 
     @abstractmethod
     def regularized(self, covariance: Tensor, amount: float) -> Tensor:
@@ -136,9 +155,14 @@ class Covariance(ABC):
         """Sum of a share of each row (rows,) times its second-order features, (n_packed,)."""
         return self.phi(x) @ share
 
+    def is_wide(self, n_features: int) -> bool:
+        """Whether there are so many features of second order that products component by component are faster."""
+        return not self.tied and self.n_packed(n_features) > WIDE
+
     def tile_rows(self, n_features: int) -> int:
-        """Rows whose second-order features stay in a processor's cache."""
-        return int(2 ** min(13, max(8, round(math.log2(TILE_FEATURES / self.n_packed(n_features))))))
+        """Rows whose features stay in a processor's cache."""
+        width = n_features if self.is_wide(n_features) else self.n_packed(n_features)
+        return int(2 ** min(13, max(8, round(math.log2(TILE_FEATURES / width)))))
 
 
 class Full(Covariance):
@@ -175,19 +199,15 @@ class Full(Covariance):
         return self.pack((share.unsqueeze(1) * x).mT @ x)
 
     def pack(self, covariance: Tensor) -> Tensor:
-        i, j = _pairs(covariance.shape[-1], covariance.device)
-        return covariance[..., i, j]
+        layout = _layout(covariance.shape[-1], covariance.device)
+        return covariance[..., layout.first, layout.second]
 
     def unpack(self, packed: Tensor, n_features: int) -> Tensor:
-        i, j = _pairs(n_features, packed.device)
-        covariance = packed.new_zeros(len(packed), n_features, n_features)
-        covariance[:, i, j] = packed
-        covariance[:, j, i] = packed
-        return covariance
+        place = _layout(n_features, packed.device).place
+        return packed.index_select(1, place).view(len(packed), n_features, n_features)
 
     def coefficients(self, precision: Tensor) -> Tensor:
-        i, j = _pairs(precision.shape[-1], precision.device)
-        return precision[..., i, j] * (2.0 - (i == j).to(precision))
+        return self.pack(precision) * _layout(precision.shape[-1], precision.device).times
 
     def precision(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
         factor = torch.linalg.cholesky(covariance)
@@ -203,9 +223,12 @@ class Full(Covariance):
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
         return (matrix @ x.unsqueeze(-1)).squeeze(-1)
 
-    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-        factor = torch.linalg.cholesky(covariance)
-        whitened: Tensor = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)
+    def root(self, covariance: Tensor) -> Tensor:
+        factor: Tensor = torch.linalg.cholesky(covariance)
+        return factor
+
+    def squared_distance(self, x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+        whitened: Tensor = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
         return whitened.square().sum(0)
 
     def regularized(self, covariance: Tensor, amount: float) -> Tensor:
@@ -281,8 +304,11 @@ class Diagonal(Covariance):
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
         return matrix * x
 
-    def squared_distance(self, x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-        return ((x - mean).square() / covariance).sum(1)
+    def root(self, covariance: Tensor) -> Tensor:
+        return covariance.sqrt()
+
+    def squared_distance(self, x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+        return ((x - mean) / root).square().sum(1)
 
     def regularized(self, covariance: Tensor, amount: float) -> Tensor:
         return covariance + amount

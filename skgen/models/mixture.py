@@ -92,10 +92,14 @@ class MixturePosterior(Posterior):
         x = tile.x.double()
         if self.reference is None:
             return self.linear @ x.T + self.quadratic @ self.covariance.phi(x) + self.offset.unsqueeze(1)
-        covariances = self.covariances.expand(len(self.means), *self.covariances.shape[1:])
-        parts = zip(self.means, covariances.split(1), strict=True)
-        distance = [self.covariance.squared_distance(x, mean, each[0]) for mean, each in parts]
+        roots = self.roots.expand(len(self.means), *self.roots.shape[1:])
+        distance = [self.covariance.squared_distance(x, mean, r) for mean, r in zip(self.means, roots, strict=True)]
         return self.constant.unsqueeze(1) - 0.5 * torch.stack(distance)
+
+    @cached_property
+    def roots(self) -> Tensor:
+        """Roots of the covariances, (groups, ...)."""
+        return self.covariance.root(self.covariances)
 
     def completion(self, tile: Tile) -> Completion:
         """What each component says of the missing entries of a tile's rows."""
@@ -313,7 +317,7 @@ class GaussianMixtureModel(ExactModel):
     def refreshed(self, parameters: Parameters) -> Parameters:
         """Statistics about the means where log-densities from features about the center would lose digits."""
         parameters = {name: value for name, value in parameters.items() if name != "reference"}
-        if self.rounding(parameters) > RESOLVED:
+        if self.covariance.is_wide(self.n_features) or self.rounding(parameters) > RESOLVED:
             parameters["reference"] = parameters["means"]
         return parameters
 

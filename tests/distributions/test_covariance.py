@@ -115,7 +115,7 @@ def test_squared_distances_are_exact_wherever_the_rows_are(structure, far, gener
     mean = far + normal(d, generator=generator)
     x = mean + normal(10, d, generator=generator)
     expected = [exact_normal_terms(row, mean, matrix)[0] for row in x]
-    found = structure.squared_distance(x, mean, covariance)
+    found = structure.squared_distance(x, mean, structure.root(covariance))
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=0)
 
 
@@ -127,7 +127,7 @@ def test_squared_distances_lose_no_more_digits_than_the_condition_number(conditi
     matrix = (axes * scales) @ axes.T
     matrix = (matrix + matrix.T) / 2
     x = normal(20, d, generator=generator) @ torch.linalg.cholesky(matrix).T
-    found = COVARIANCES["full"].squared_distance(x, torch.zeros(d, dtype=torch.float64), matrix)
+    found = COVARIANCES["full"].squared_distance(x, torch.zeros(d, dtype=torch.float64), torch.linalg.cholesky(matrix))
     expected = [exact_normal_terms(row, torch.zeros(d), matrix)[0] for row in x]
     # Cholesky factors are those of a matrix within (d + 1) eps of this one (Higham 2002, theorem 10.3).
     bound = d * (d + 1) * torch.finfo(torch.float64).eps * condition
@@ -138,8 +138,12 @@ def test_squared_distances_do_not_depend_on_the_units_of_the_features(generator)
     (covariance,) = random_covariances(COVARIANCES["full"], 4, generator, groups=1)
     units = torch.tensor([1e-6, 1.0, 1e3, 1e6], dtype=torch.float64)
     mean, x = normal(4, generator=generator), normal(10, 4, generator=generator)
-    found = COVARIANCES["full"].squared_distance(x * units, mean * units, covariance * torch.outer(units, units))
-    torch.testing.assert_close(found, COVARIANCES["full"].squared_distance(x, mean, covariance), rtol=1e-13, atol=0)
+    found = COVARIANCES["full"].squared_distance(
+        x * units, mean * units, torch.linalg.cholesky(covariance * torch.outer(units, units))
+    )
+    torch.testing.assert_close(
+        found, COVARIANCES["full"].squared_distance(x, mean, torch.linalg.cholesky(covariance)), rtol=1e-13, atol=0
+    )
 
 
 @WIDTHS
@@ -218,6 +222,12 @@ def test_covariances_of_the_structure_are_their_own_nearest(structure, d, genera
 
 
 @pytest.mark.parametrize("name", sorted(COVARIANCES))
+def test_only_full_covariances_of_their_own_are_wide(name):
+    assert COVARIANCES[name].is_wide(784) == (name == "full")
+    assert not COVARIANCES[name].is_wide(100)
+
+
+@pytest.mark.parametrize("name", sorted(COVARIANCES))
 def test_tied_components_share_one_covariance(name):
     assert COVARIANCES[name].n_groups(K) == (1 if name.startswith("tied") else K)
 
@@ -227,4 +237,5 @@ def test_a_tile_is_a_power_of_two_whose_features_stay_in_cache(structure, d):
     rows = structure.tile_rows(d)
     assert math.log2(rows).is_integer()
     assert 256 <= rows <= 8192
-    assert rows == 256 or rows * structure.n_packed(d) <= math.sqrt(2) * TILE_FEATURES
+    width = d if structure.is_wide(d) else structure.n_packed(d)
+    assert rows == 256 or rows * width <= math.sqrt(2) * TILE_FEATURES
