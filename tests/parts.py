@@ -35,6 +35,25 @@ def normal(*shape, generator, dtype=torch.float64):
     return torch.empty(shape, dtype=dtype).normal_(generator=generator)
 
 
+def gradient_of(function, flat):
+    """What an optimiser is given: fills the gradient of a function of a flat vector and returns its value.
+
+    A value that does not depend on the vector, such as infinity outside a domain, has gradient 0.
+    """
+
+    def gradient():
+        with torch.enable_grad():
+            vector = flat.value.detach().requires_grad_()
+            loss = function(vector)
+        if loss.requires_grad:
+            flat.gradient.copy_(torch.autograd.grad(loss, vector)[0])
+        else:
+            flat.gradient.zero_()
+        return loss.detach()
+
+    return gradient
+
+
 def moments(n_features, generator, support=None):
     """Means, within a support, and positive standard deviations of columns."""
     mean, scale = (

@@ -88,12 +88,6 @@ class ConjugateTerms:
         return value
 
 
-def default_covariance(second: Tensor, n_components: int) -> Tensor:
-    """The rows' covariance shared out over the volumes of the components, (features, features)."""
-    share: float = n_components ** (2 / len(second))
-    return second / share
-
-
 def mode_of_weights(count: Tensor, concentration: float) -> Tensor:
     """Logarithms of the weights at the mode of their posterior, from expected numbers of rows."""
     weights = (count + concentration - 1).clamp_min(torch.finfo(count.dtype).tiny)

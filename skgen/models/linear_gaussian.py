@@ -27,8 +27,6 @@ from skgen.distributions.low_rank import (
 )
 from skgen.distributions.normal import LOG_2PI, standard_normal_log_prob
 
-NOISES = ("isotropic", "diagonal")
-"""One noise variance for all features, or one for each."""
 SMALLEST_EXCESS = 1e-6
 """Noise variances above their floor by less than this share of it are that much above it as free parameters."""
 

@@ -1,7 +1,6 @@
 """All parameters in one buffer, and all their gradients in another."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -33,24 +32,6 @@ class FlatVector(Flat):
 
     def matrix_mask(self) -> Tensor:
         return torch.zeros_like(self.value)
-
-    def differentiate(self, function: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
-        """A function that fills the gradient of a scalar function of the vector and returns the scalar.
-
-        A scalar that does not depend on the vector, such as infinity outside a domain, has gradient 0.
-        """
-
-        def gradient() -> Tensor:
-            with torch.enable_grad():
-                vector = self.value.detach().requires_grad_()
-                loss = function(vector)
-            if loss.requires_grad:
-                self.gradient.copy_(torch.autograd.grad(loss, vector)[0])
-            else:
-                self.gradient.zero_()
-            return loss.detach()
-
-        return gradient
 
 
 class FlatParameters(Flat):

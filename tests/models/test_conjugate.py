@@ -3,7 +3,7 @@ import torch
 from scipy.stats import dirichlet, invgamma, invwishart, multivariate_normal
 
 from skgen.distributions.covariance import COVARIANCES, Full
-from skgen.models.conjugate import ConjugatePrior, ConjugateTerms, default_covariance, mode_of_weights
+from skgen.models.conjugate import ConjugatePrior, ConjugateTerms, mode_of_weights
 from tests.parts import normal
 
 K, D = 3, 4
@@ -118,14 +118,6 @@ def test_a_component_without_rows_has_a_finite_log_weight():
     mode = mode_of_weights(torch.tensor([0.0, 4.0], dtype=torch.float64), 1.0)
     assert bool(mode.isfinite().all())
     assert float(mode[1]) == 0
-
-
-def test_components_share_the_volume_of_the_rows_covariance(generator):
-    root = normal(D, D, generator=generator)
-    second = root @ root.T
-    found = default_covariance(second, K)
-    torch.testing.assert_close(torch.linalg.det(found) * K**2, torch.linalg.det(second), **ROUNDING)
-    torch.testing.assert_close(found / found[0, 0], second / second[0, 0])
 
 
 def test_the_defaults_are_in_range():

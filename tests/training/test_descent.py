@@ -10,7 +10,7 @@ from skgen.training.descent import Descent, LineSearch
 from skgen.training.flat import FlatVector
 from skgen.training.line_search import ROUNDING
 from skgen.training.optimizers import SOLVERS
-from tests.parts import normal
+from tests.parts import gradient_of, normal
 
 EPS = torch.finfo(torch.float64).eps
 LINE_SEARCHES = [name for name, solver in SOLVERS.items() if issubclass(solver, LineSearch)]
@@ -31,7 +31,7 @@ class Run:
         self.function = function
         self.flat = FlatVector(start.clone())
         self.optimizer: Optimizer = SOLVERS[solver](self.flat)
-        self.gradient = self.flat.differentiate(function)
+        self.gradient = gradient_of(function, self.flat)
         self.losses = [float(function(self.flat.value))]
 
     @property
@@ -118,7 +118,7 @@ def test_a_logistic_regression_is_scipy_s(solver, generator):
 
     def both(weight):
         flat = FlatVector(torch.from_numpy(weight.copy()))
-        loss = flat.differentiate(function)()
+        loss = gradient_of(function, flat)()
         return float(loss), flat.gradient.numpy()
 
     run = Run(solver, function, torch.zeros(5, dtype=torch.float64)).steps(40)

@@ -107,25 +107,3 @@ def test_a_plain_vector_is_changed_in_place_and_never_decays(generator):
     assert torch.equal(flat.gradient, torch.zeros_like(value))
     assert not flat.matrix_mask().any()
     assert flat.matrix_mask().shape == value.shape
-
-
-def test_the_gradient_of_a_function_of_a_vector_replaces_the_one_before(generator):
-    value = normal(5, generator=generator)
-    flat = FlatVector(value)
-    gradient = flat.differentiate(lambda x: x.pow(3).sum())
-    with torch.no_grad():
-        for _ in range(2):
-            loss = gradient()
-            assert not loss.requires_grad
-            torch.testing.assert_close(loss, value.pow(3).sum())
-            torch.testing.assert_close(flat.gradient, 3 * value.square())
-            value.mul_(2)
-    assert not value.requires_grad
-
-
-def test_a_constant_function_has_gradient_zero(generator):
-    flat = FlatVector(normal(5, generator=generator))
-    flat.differentiate(torch.sum)()
-    assert flat.gradient.all()
-    assert flat.differentiate(lambda x: torch.tensor(torch.inf))() == torch.inf
-    assert not flat.gradient.any()
