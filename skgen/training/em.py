@@ -2,12 +2,10 @@
 
 from skgen.training.accelerated import AcceleratedEM
 from skgen.training.em_gradient import GradientEM
-from skgen.training.expectation import Expectation, Repair, Solver
+from skgen.training.expectation import Solver
 from skgen.training.incremental import IncrementalEM
 from skgen.training.monte_carlo import MonteCarloEM
 from skgen.training.online import OnlineEM
-
-__all__ = ["EM_SOLVERS", "BatchEM", "Expectation", "Repair", "Solver"]
 
 
 class BatchEM(Solver):

@@ -15,7 +15,8 @@ from skgen.models.noise_profile import (
     starting_noise,
 )
 from skgen.models.principal import moment_covariance
-from skgen.training.em import BatchEM, Expectation
+from skgen.training.em import BatchEM
+from skgen.training.expectation import Expectation
 from tests.oracles import central_differences
 from tests.parts import normal
 

@@ -12,7 +12,8 @@ from skgen.models.principal import (
     principal_parameters,
     row_spectrum,
 )
-from skgen.training.em import BatchEM, Expectation
+from skgen.training.em import BatchEM
+from skgen.training.expectation import Expectation
 from tests.parts import normal
 
 
