@@ -85,7 +85,7 @@ class FactorAnalysis(LinearGaussianEstimator):
     random_state : int, RandomState instance or None, default=None
         Source of all draws.
     verbose : int, default=0
-        Whether progress is shown.
+        Report every so many iterations.
 
     Attributes
     ----------

@@ -43,12 +43,13 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
         How clusters are found, on at most a few thousand rows that stand for all. Each component starts at the
         principal components of its cluster.
-    whiten_init : bool, default=False
+    whiten_init : bool or "auto", default=False
         Whether clusters are found in whitened coordinates, so that no scaling or turning of the rows changes them. In
-        many columns this makes noise as loud as everything else.
+        many columns this makes noise as loud as everything else. "auto" tries both these and X's own, and takes what
+        EM makes more of.
     n_init : int, default=1
-        Number of candidates for the start, three at least. Each goes through a few iterations on the rows of the
-        start, and the one with the highest bound is fitted to all rows.
+        Number of candidates for the start, and at least one for each kind of coordinates. Each goes through a few
+        iterations on some thousand rows, and the one with the highest bound is fitted to all.
     solver : {"em", "em-accelerated", "incremental", "online", "gradient", "mcem"}, default="em"
         EM over all rows; SQUAREM, for components that overlap; EM block by block; from batches in random order;
         gradients of the likelihood; draws in place of expectations.
@@ -126,17 +127,17 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     (2, 31)
     """
 
-    _architecture = ("n_components", "n_factors", "noise")
-
-    _parameter_constraints: dict = {
-        **MIXTURE,
-        "n_factors": [Interval(Integral, 1, None, closed="left")],
-        "noise": [StrOptions(set(NOISES))],
-        "reg_covar": [Interval(Real, 0, None, closed="left")],
-        **EXACT_OPTIMISATION,
-        **EXACT_STOPPING,
-        **EXACT_RUNTIME,
-    }
+    _parameter_constraints = (
+        MIXTURE
+        | EXACT_OPTIMISATION
+        | EXACT_STOPPING
+        | EXACT_RUNTIME
+        | {
+            "n_factors": [Interval(Integral, 1, None, closed="left")],
+            "noise": [StrOptions(set(NOISES))],
+            "reg_covar": [Interval(Real, 0, None, closed="left")],
+        }
+    )
 
     def __init__(
         self,
@@ -189,6 +190,8 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    _architecture = ("n_components", "n_factors", "noise")
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 
