@@ -18,7 +18,7 @@ NO_WEIGHT = -1e4
 """Log-weight of components that are left out."""
 RESOLVED_SINGLE, SURVIVED_SINGLE = 1e-4, 1e-2
 """The same for rows in float32: before a pass over them, and for the parameters that come of it."""
-RESOLVED = 1e-7
+RESOLVED = 1e-8
 """Largest bound on rounding errors, in nats, of log-densities that are computed from features about the center."""
 FLAT = 1e-13
 """Share of all rows' covariance at which that of a component is a rounding error."""
