@@ -7,12 +7,9 @@ import torch
 
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _given
+from skgen.estimators._prior import correlations
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 
-SINGULAR = 1e-10
-"""Smallest eigenvalue of the columns' correlations, relative to their number, at which they are taken as they are."""
-SHRINKAGE = 1e-3
-"""How far singular correlations are moved towards none."""
 FLAT = 1e-6
 """Prior variance of a constant column, relative to that of the others, without ``reg_covar``."""
 
@@ -31,7 +28,7 @@ def normal_wishart(estimator, data, moments, *, mean_precision, mean, degrees_of
     structure = replace(COVARIANCES[estimator.covariance_type], tied=True)
     if covariance is None:
         scale = np.sqrt(_variances(estimator, moments))
-        correlation = _correlations(estimator, data, moments) if len(structure.shape_of_one(d)) == 2 else np.eye(d)
+        correlation = correlations(data, moments) if len(structure.shape_of_one(d)) == 2 else np.eye(d)
         matrix = torch.from_numpy(correlation * scale * scale[:, None])
         scale_matrix = structure.from_matrices(matrix.unsqueeze(0))[0]
     else:
@@ -51,22 +48,6 @@ def _variances(estimator, moments):
     variances = moments.squares / np.maximum(moments.count - 1, moments.count / 2)
     usual = 1.0 if moments.constant.all() else variances[~moments.constant].mean()
     return np.where(moments.constant, estimator.reg_covar or FLAT * usual, variances)
-
-
-def _correlations(estimator, data, moments):
-    """Correlations of the columns, with missing entries at the column's mean; shrunk where they are singular."""
-    X, weight = data
-    products = np.zeros((X.shape[1],) * 2)
-    for start in range(0, len(X), 8192):
-        part = slice(start, start + 8192)
-        deviation = np.nan_to_num(X[part].astype(np.float64) - moments.mean, nan=0.0)
-        products += deviation.T @ (deviation if weight is None else deviation * weight[part, None])
-    scale = np.sqrt(np.where(moments.constant, 1.0, np.diag(products)))
-    correlation = np.where(moments.constant | moments.constant[:, None], 0.0, products / scale / scale[:, None])
-    np.fill_diagonal(correlation, 1.0)
-    if np.linalg.eigvalsh(correlation)[0] > SINGULAR * len(correlation):
-        return correlation
-    return (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(correlation))
 
 
 def model_of(covariance, numbers, center, n_components, weights, reg_covar, device):

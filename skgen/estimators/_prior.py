@@ -4,10 +4,13 @@ import numpy as np
 import torch
 
 from skgen._spec import resolve
+from skgen.estimators._arrays import tiles
 from skgen.models.conjugate import ConjugatePrior, ConjugateTerms
 
 SINGULAR = 1e-10
-"""Least eigenvalue of the rows' correlations below which a prior takes their variances alone."""
+"""Smallest eigenvalue of the columns' correlations, relative to their number, at which they are taken as they are."""
+SHRINKAGE = 1e-3
+"""How far singular correlations are moved towards none."""
 PRIORS_ON_PARAMETERS = {"conjugate": ConjugatePrior}
 
 
@@ -22,7 +25,10 @@ def prior_terms(prior, covariance, n_components, data, moments, center):
     mean = moments.mean if spec.mean is None else np.asarray(spec.mean, dtype=np.float64)
     if mean.shape != (d,) or not np.isfinite(mean).all():
         raise ValueError(f"prior__mean must have shape ({d},), a finite number for each feature, got {spec.mean!r}.")
-    scale = _whole(data, moments) / n_components ** (2 / d) if spec.covariance is None else _matrix(spec.covariance, d)
+    if spec.covariance is None:
+        scale = _covariance_of(data, moments) / n_components ** (2 / d)
+    else:
+        scale = _matrix(spec.covariance, d)
     packed = covariance.pack(covariance.from_matrices(torch.from_numpy(scale).unsqueeze(0)))[0]
     return {
         "concentration": float(spec.weight_concentration),
@@ -42,21 +48,26 @@ def conjugate_terms(numbers, device):
     )
 
 
-def _whole(data, moments):
-    """Covariance of all rows, missing entries at their column's mean; variances alone where it is singular."""
+def correlations(data, moments):
+    """Correlations of the columns, with missing entries at the column's mean; shrunk where they are singular."""
     X, weight = data
-    total = np.zeros((X.shape[1],) * 2)
-    for start in range(0, len(X), 8192):
-        part = slice(start, start + 8192)
-        deviation = np.nan_to_num(X[part] - moments.mean, nan=0.0)
-        total += deviation.T @ (deviation if weight is None else deviation * weight[part, None])
-    total /= len(X) if weight is None else weight.sum()
+    products = np.zeros((X.shape[1],) * 2)
+    for tile in tiles(len(X), 4 * X.shape[1]):
+        deviation = np.nan_to_num(X[tile].astype(np.float64) - moments.mean, nan=0.0)
+        products += deviation.T @ (deviation if weight is None else deviation * weight[tile, None])
+    scale = np.sqrt(np.where(moments.constant, 1.0, np.diag(products)))
+    correlation = np.where(moments.constant | moments.constant[:, None], 0.0, products / scale / scale[:, None])
+    np.fill_diagonal(correlation, 1.0)
+    if np.linalg.eigvalsh(correlation)[0] > SINGULAR * len(correlation):
+        return correlation
+    return (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(correlation))
+
+
+def _covariance_of(data, moments):
+    """Covariance of all rows."""
     # A constant column has no scale of its own.
-    scale = np.where(moments.constant, 1.0, np.sqrt(np.diag(total)))
-    correlation = total / scale / scale[:, None] + np.diag(np.where(moments.constant, 1.0, 0.0))
-    if np.linalg.eigvalsh(correlation)[0] < SINGULAR:
-        return np.diag(scale**2)
-    return correlation * scale * scale[:, None]
+    scale = np.where(moments.constant, 1.0, moments.scale)
+    return correlations(data, moments) * scale * scale[:, None]
 
 
 def _matrix(value, d):

@@ -29,7 +29,8 @@ class ConjugatePrior(Spec):
         Of the covariances' prior; None takes n_features + 2.
     covariance : array-like, default=None
         Scale matrix of the covariances' prior, (n_features, n_features), or their variances, (n_features,) or a number;
-        None takes the rows' own covariance divided by n_components ** (2 / n_features).
+        None takes the rows' own covariance, with correlations shrunk by a thousandth where it is singular, divided by
+        n_components ** (2 / n_features).
     """
 
     weight_concentration: float = 1.0

@@ -59,7 +59,7 @@ def test_the_defaults_are_scaled_by_the_rows():
     np.testing.assert_allclose(moved.covariances_, 1e4 * plain.covariances_, rtol=1e-6)
 
 
-def test_rows_on_a_plane_leave_the_prior_their_variances():
+def test_rows_on_a_plane_leave_no_component_singular():
     X = rows()
     X = np.column_stack([X, X[:, 0] + X[:, 1]])
     fitted = mixture(max_iter=20, tol=0).fit(X)
