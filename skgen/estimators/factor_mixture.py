@@ -35,8 +35,8 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         Noise variances: one for each column in each component (factor analysis), one for each component (probabilistic
         PCA), or one for each column, shared by all components.
     reg_covar : float, default=1e-6
-        Added to the variances of what a component is fitted to, and the smallest noise variance. With 0 the bound never
-        falls.
+        Smallest noise variance. Unlike a variance that is added, it is a bound under which the likelihood is maximised,
+        and EM never lowers it.
     on_degenerate : {"reinit", "prune", "raise"}, default="reinit"
         What happens to a component without rows, or without noise: it starts again at the row that is explained
         worst, is left out, or raises a ValueError. ``events_`` tells.

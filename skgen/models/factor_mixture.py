@@ -45,10 +45,10 @@ class FactorMixture(ExactModel):
         Whether noise variances differ from column to column in each component, between components only, or between
         columns only.
     reg_covar : float, default=0.0
-        Variance added to every column in the covariance that a component is fitted to, and the smallest noise
-        variance. With enough factors this is what a full covariance with ``reg_covar`` added is.
+        Smallest noise variance. The M-step finds the maximum under this bound, so the likelihood still never falls.
     min_noise : float, default=1e-12
-        Smallest noise variance where ``reg_covar`` is smaller.
+        Smallest noise variance where ``reg_covar`` is smaller; a component all of whose variances fall to it is
+        degenerate.
     """
 
     def __init__(
@@ -95,26 +95,13 @@ class FactorMixture(ExactModel):
         share = torch.where(alive, weight, 1.0).reshape(-1, 1, 1)
         cross, products = statistics["cross"] / share, statistics["products"] / share
         unseen = statistics["unseen"] / share.unsqueeze(3) if "unseen" in statistics else None
-        if self.reg_covar:
-            self._blur(cross, products, unseen, self.bind(parameters).gain)
         count, explained, means, loadings = self._regression(cross, products, unseen)
         total = self.pool(weight.unsqueeze(1) * count)
-        residual = (statistics["square"] - self.pool(weight.unsqueeze(1) * explained)) / total + self.reg_covar
+        residual = (statistics["square"] - self.pool(weight.unsqueeze(1) * explained)) / total
         smallest = (SMALLEST_NOISE * statistics["square"] / total).clamp(min=self.min_noise)
         new = {"means": means, "loadings": loadings, "noise": torch.maximum(residual, smallest)}
         log_weights = torch.log(torch.where(alive, weight, ALIVE * weight.sum()) / weight.sum())
         return {"log_weights": log_weights} | self._kept(new, parameters, alive.unsqueeze(1) & (count > RARE))
-
-    def _blur(self, cross: Tensor, products: Tensor, unseen: Tensor | None, gain: Tensor) -> None:
-        """Add what independent noise of variance ``reg_covar`` in the rows would have added, in place."""
-        slope, spread = self.reg_covar * gain.mT, self.reg_covar * (gain @ gain.mT)
-        products[:, 1:, 1:] += spread
-        if unseen is None:
-            cross[..., 1:] += slope
-        else:
-            absent = unseen[..., :1, :1]
-            cross[..., 1:] += (1 - absent).squeeze(3) * slope
-            unseen[..., 1:, 1:] += absent * spread.unsqueeze(1)
 
     def _regression(
         self, cross: Tensor, products: Tensor, unseen: Tensor | None
@@ -239,7 +226,7 @@ class FactorMixture(ExactModel):
         }
 
     def _principal(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loadings (features, factors) of PPCA on rows with covariance y'y + reg_covar, and variances left over."""
+        """Loadings (features, factors) of PPCA on rows with covariance y'y, and the variances that they leave."""
         n_rows, d = y.shape
         q = self.n_factors
         lacking = (0, max(0, q - n_rows))
@@ -248,8 +235,8 @@ class FactorMixture(ExactModel):
         if n_rows < d:  # QR makes up for the directions that few rows do not have
             top = F.pad(y.T @ top, lacking)
             top = torch.linalg.qr(top / torch.linalg.vector_norm(top, dim=0).clamp(min=ALIVE))[0]
-        leading = F.pad(values[-q:].flip(0), lacking).clamp(min=0) + self.reg_covar
-        variance = y.square().sum(0) + self.reg_covar
+        leading = F.pad(values[-q:].flip(0), lacking).clamp(min=0)
+        variance = y.square().sum(0)
         rest = ((variance.sum() - leading.sum()) / max(1, d - q)).clamp(min=self.min_noise)
         loadings = top * torch.sqrt(torch.maximum(leading - rest, FAINT * rest))
         return loadings, (variance - loadings.square().sum(1)).clamp(min=FAINT * variance)

@@ -51,12 +51,6 @@ class FactorMixturePosterior(Posterior):
         """Squares of rows (rows, features), or their sums (rows, 1) where noise variances are equal."""
         return x.square().sum(1, keepdim=True) if 1 in self.pooled else x.square()
 
-    @property
-    def gain(self) -> Tensor:
-        """What takes a row's deviation from a mean to E[z | x, component], (K, factors, features)."""
-        gain: Tensor = torch.linalg.solve_triangular(self.shared.factor.mT, self.shared.projection, upper=True)
-        return gain
-
     # -- densities ------------------------------------------------------------------------------------------------
 
     @property

@@ -56,8 +56,11 @@ def test_one_component_reaches_the_likelihood_of_factor_analysis(generator):
 # -- learning -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("reg_covar", [0.0, 0.3])
 @pytest.mark.parametrize("missing", [False, True])
-def test_em_never_lowers_the_likelihood(model, missing, generator):
+@SIDES
+def test_em_never_lowers_the_likelihood(noise, missing, reg_covar, generator):
+    model = FactorMixture(D, K, Q, noise, reg_covar=reg_covar)
     _, x = sampled(model, 100, generator)
     x = with_missing(x, generator) if missing else x
     _, values = maximised(model, Rows(x), parameters_of(model, generator), 60)
@@ -91,14 +94,13 @@ def test_unconstrained_parameters_come_back(model, generator):
 
 def test_all_factors_but_one_and_isotropic_noise_are_a_full_covariance_mixture(generator):
     x = torch.cat([normal(150, 4, generator=generator) @ normal(4, 4, generator=generator) + 8 * k for k in range(2)])
-    reg_covar = 0.01
-    model = FactorMixture(4, 2, 3, "isotropic", reg_covar=reg_covar)
+    model = FactorMixture(4, 2, 3, "isotropic")
     r = torch.nn.functional.one_hot(torch.arange(300) // 150, 2).double()
     parameters, values = maximised(model, Rows(x), model.from_responsibilities(r.T, x), 1000)
     found = covariances(parameters)
     full = PlainMixture(
         2,
-        reg_covar=reg_covar,
+        reg_covar=0,
         tol=0,
         max_iter=1000,
         weights_init=parameters["log_weights"].exp().numpy(),
@@ -111,19 +113,21 @@ def test_all_factors_but_one_and_isotropic_noise_are_a_full_covariance_mixture(g
     assert abs(values[-1] - full.score(x.numpy())) < 1e-7
 
 
-def test_reg_covar_is_added_to_the_covariance_that_factors_are_fitted_to(generator):
-    """One component with reg_covar is the maximum likelihood on rows blurred with that variance."""
-    x = sampled(FactorMixture(D, 1, Q), 300, generator)[1]
-    x = x - x.mean(0)
-    model = FactorMixture(D, 1, Q, reg_covar=0.5)
+def test_noise_at_its_bound_is_a_maximum_under_the_bound(generator):
+    """There the likelihood would rise with less noise; all other derivatives are 0."""
+    truth, x = sampled(FactorMixture(D, 1, 1), 300, generator)
+    bound = float(truth["noise"].median())
+    model = FactorMixture(D, 1, 1, reg_covar=bound)
     parameters, _ = maximised(model, Rows(x), one_cluster(model, x), 500)
-    # Rows whose second moments are those of x plus 0.5 I.
-    second = x.T @ x / 300 + 0.5 * torch.eye(D, dtype=x.dtype)
-    blurred = D**0.5 * torch.linalg.cholesky(second).T
-    blurred = torch.cat([blurred, -blurred])
-    plain = FactorMixture(D, 1, Q, min_noise=0.5)
-    expected, _ = maximised(plain, Rows(blurred), one_cluster(plain, blurred), 500)
-    torch.testing.assert_close(covariances(parameters), covariances(expected), rtol=1e-6, atol=1e-6)
+    bounded = parameters["noise"] == bound
+    assert bool(bounded.any())
+    assert not bool(bounded.all())
+    free = [parameters[name].requires_grad_() for name in ("means", "loadings", "noise")]
+    value = model.bind(parameters).log_prob(Tile(x)).mean()
+    means, loadings, noise = torch.autograd.grad(value, free)
+    for gradient in (means, loadings, noise[~bounded]):
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-7)
+    assert float(noise[bounded].max()) < 0
 
 
 def test_what_a_component_has_never_seen_of_a_feature_stays(model, generator):
