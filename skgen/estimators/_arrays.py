@@ -86,12 +86,13 @@ class RunningMoments:
         return result
 
     def _merged(self, x, weight):
-        missing = np.isnan(x)
-        if missing.any():
-            weight = np.where(missing, 0.0, 1.0 if weight is None else weight[:, None])
-            return self._joined(*_weighted_moments(np.where(missing, 0.0, x), weight), _range(x, missing), len(x))
         added = float(len(x)) if weight is None else float(weight.sum())
         mean = x.mean(axis=0) if weight is None else weight @ x / added
+        # A mean tells of missing entries at no cost.
+        if np.isnan(mean).any():
+            missing = np.isnan(x)
+            weight = np.where(missing, 0.0, 1.0 if weight is None else weight[:, None])
+            return self._joined(*_weighted_moments(np.where(missing, 0.0, x), weight), _range(x, missing), len(x))
         deviation = (x - mean) ** 2
         squares = deviation.sum(axis=0) if weight is None else weight @ deviation
         return self._joined(added, mean, squares, (x.min(axis=0), x.max(axis=0)), len(x))
