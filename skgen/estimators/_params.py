@@ -1,4 +1,4 @@
-"""Constraints on the parameters that every trained network estimator has, by group."""
+"""Constraints on the parameters that estimators of a kind share, by group."""
 
 from numbers import Integral, Real
 
@@ -6,8 +6,12 @@ import numpy as np
 
 from skgen.estimators._sklearn import Interval, Options, StrOptions
 from skgen.networks import ACTIVATIONS
+from skgen.training.clusters import INITS
+from skgen.training.em import EM_SOLVERS
 from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import LEARNING_RATE_SCHEDULES
+
+# Networks, trained by gradients.
 
 NETWORKS = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -38,3 +42,28 @@ RUNTIME = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+# Models with an exact posterior, trained by EM.
+
+EXACT_OPTIMISATION = {
+    "solver": [StrOptions(set(EM_SOLVERS))],
+    "gradient_method": [StrOptions(set(SOLVERS))],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
+    "learning_offset": [Interval(Real, 0, None, closed="left")],
+    "total_samples": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+}
+EXACT_STOPPING = {"tol": [Interval(Real, 0, None, closed="left")], "warm_start": ["boolean"]}
+EXACT_RUNTIME = {"device": [str], "random_state": ["random_state"], "verbose": ["verbose"]}
+
+# Mixtures of them.
+
+STARTED_MIXTURE = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "init_params": [StrOptions(set(INITS))],
+    "whiten_init": ["boolean", StrOptions({"auto"})],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+}
+MIXTURE = STARTED_MIXTURE | {"on_degenerate": [StrOptions({"reinit", "prune", "raise"})]}

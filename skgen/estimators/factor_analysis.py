@@ -7,8 +7,8 @@ import torch
 
 from skgen.distributions.rotation import ROTATIONS, principal_rotation, signs, simple_rotation
 from skgen.estimators._data import column_names
-from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._linear_gaussian import WIDE, DirectSolver, LinearGaussianEstimator
+from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models import noise_profile
 from skgen.models.principal import moment_covariance

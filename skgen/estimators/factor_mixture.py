@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
-from skgen.estimators._mixture import MIXTURE, MixtureEstimator
+from skgen.estimators._mixture import MixtureEstimator
+from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, MIXTURE
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models.factor_mixture import NOISES, FactorMixture
 

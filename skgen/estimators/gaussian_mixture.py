@@ -5,9 +5,9 @@ from numbers import Integral, Real
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _given
 from skgen.estimators._derived import DerivedMixtures
-from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
-from skgen.estimators._mixture import MIXTURE, MixtureEstimator
+from skgen.estimators._mixture import MixtureEstimator
 from skgen.estimators._normal_components import NormalComponents
+from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, MIXTURE
 from skgen.estimators._prior import PRIORS_ON_PARAMETERS, conjugate_terms, prior_terms
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models.conjugate import ConjugatePrior

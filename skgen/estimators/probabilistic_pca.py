@@ -7,8 +7,8 @@ import torch
 
 from skgen.distributions.dimension import minka_dimension, relevant_dimension, share_dimension
 from skgen.distributions.rotation import principal_rotation
-from skgen.estimators._exact_estimator import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
+from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, RealNotInt, StrOptions
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.principal import moment_spectrum, principal_axes, principal_parameters, row_spectrum

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgen import GaussianMixture
 from skgen._tiles import Rows
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators._mixture import MOST_RESTARTS, Repairs
+from skgen.estimators._repairs import MOST_RESTARTS, Repairs
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.clusters import INITS
 from tests.estimators.test_gaussian_mixture import every_type, rows
