@@ -24,7 +24,7 @@ from skgen._exact import ExactModel, Parameters, Posterior, Statistics
 from skgen._tiles import Tile
 from skgen.distributions.covariance import Covariance
 from skgen.models.conjugate import ConjugateTerms
-from skgen.models.mixture import EPSILON, GaussianMixtureModel, MixturePosterior, chosen, statistics_about
+from skgen.models.mixture import GaussianMixtureModel, MixturePosterior, chosen, positive, statistics_about
 from skgen.models.weight_priors import WeightPrior
 
 
@@ -221,7 +221,7 @@ class BayesianMixture(ExactModel):
 
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
         """The q that maximises the bound at given responsibilities."""
-        count = statistics["weight"] + 10 * EPSILON
+        count = positive(statistics["weight"])
         share = count.mean(0, keepdim=True) if self.covariance.tied else count
         total = count.sum(0, keepdim=True) if self.covariance.tied else count
         ridge = self.covariance.pack(self.covariance.regularized(torch.zeros_like(self.prior.covariance), 1.0))
@@ -236,7 +236,7 @@ class BayesianMixture(ExactModel):
 
     def from_responsibilities(self, r: Tensor, x: Tensor) -> Parameters:
         """Parameters of an M-step on complete rows (rows, features), from responsibilities times weights (K, rows)."""
-        means = r @ x / (r.sum(1, keepdim=True) + 10 * EPSILON)
+        means = r @ x / positive(r.sum(1, keepdim=True))
         parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
         return {name: value for name, value in parameters.items() if name != "reference"}
 

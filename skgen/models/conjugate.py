@@ -91,5 +91,5 @@ class ConjugateTerms:
 
 def mode_of_weights(count: Tensor, concentration: float) -> Tensor:
     """Logarithms of the weights at the mode of their posterior, from expected numbers of rows."""
-    weights = (count + concentration - 1).clamp_min(torch.finfo(count.dtype).tiny)
+    weights = (count + (concentration - 1)).clamp_min(torch.finfo(count.dtype).tiny)
     return weights.log() - weights.sum().log()

@@ -32,6 +32,11 @@ def chosen(probability: Tensor, generator: torch.Generator) -> Tensor:
     return (cumulative <= uniform * cumulative[-1]).sum(0).clamp_max(len(probability) - 1)
 
 
+def positive(count: Tensor) -> Tensor:
+    """Expected numbers of rows to divide by; rows may have any unit of weight, so no larger number is added."""
+    return count.clamp_min(torch.finfo(count.dtype).tiny)
+
+
 def statistics_about(covariance: Covariance, r: Tensor, x: Tensor, origin: Tensor) -> Statistics:
     """Statistics about an origin for each component (K, features).
 
@@ -223,7 +228,7 @@ class GaussianMixtureModel(ExactModel):
         return {"second": (phi.sum(1) if tile.weight is None else phi @ tile.weight).unsqueeze(0)}
 
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
-        count, first, second = statistics["weight"] + 10 * EPSILON, statistics["first"], statistics["second"]
+        count, first, second = positive(statistics["weight"]), statistics["first"], statistics["second"]
         shift = first / count.unsqueeze(1)
         reference = parameters.get("reference")
         means = shift if reference is None else reference + shift
@@ -246,7 +251,7 @@ class GaussianMixtureModel(ExactModel):
 
         Where rows are too few for a covariance of their own, it is that of all rows.
         """
-        means = r @ x / (r.sum(1, keepdim=True) + 10 * EPSILON)
+        means = r @ x / positive(r.sum(1, keepdim=True))
         parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
         total = r.sum(0, keepdim=True)
         whole = statistics_about(self.covariance, total, x, total @ x / total.sum())
