@@ -63,7 +63,7 @@ def start(estimator, model):
 
 def to_sklearn(fitted, structure, parameters):
     """scikit-learn's mixture with the parameters of a fitted one."""
-    kind = fitted.covariance_type
+    kind = fitted._covariance_type
     expressed = kind if kind in ("full", "diag", "spherical") else "tied" if structure.tied else "full"
     covariance, covariances = COVARIANCES[expressed], parameters["covariances"]
     covariances = covariances if expressed == kind else structure.matrices(covariances)

@@ -109,6 +109,12 @@ def test_mixtures_go_to_scikit_learn_and_back(kind):
     assert again.bic(X) == pytest.approx(theirs.bic(X), rel=1e-8)
 
 
+def test_parameters_set_after_a_fit_do_not_change_what_goes_to_scikit_learn():
+    X = rows()
+    ours = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X).set_params(covariance_type="full")
+    np.testing.assert_allclose(ours.to_sklearn().score_samples(X), ours.score_samples(X), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["tied_diag", "tied_spherical"])
 def test_structures_that_scikit_learn_lacks_become_tied(kind):
     X = rows()
@@ -197,6 +203,28 @@ def test_a_warm_start_refuses_another_architecture(change):
     with pytest.raises(ValueError, match=f"another architecture: {next(iter(change))} from .* warm_start=False"):
         fitted.fit(X)
     assert len(fitted.set_params(warm_start=False).fit(X).weights_) == fitted.n_components
+
+
+@pytest.mark.parametrize("change", [{"n_components": 3}, {"covariance_type": "diag"}])
+def test_a_mixture_of_known_parameters_refuses_another_architecture(change):
+    X = rows()
+    known = GaussianMixture.from_parameters([0.5, 0.5], X[:2], [np.eye(3)] * 2, warm_start=True)
+    for mixture in (known, known.marginal([0, 1, 2]).set_params(warm_start=True)):
+        with pytest.raises(ValueError, match=f"another architecture: {next(iter(change))} from"):
+            mixture.set_params(**change).fit(X)
+
+
+@every_type
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**100])
+def test_only_ratios_of_weights_count_without_a_prior(kind, unit):
+    """Powers of two scale without rounding."""
+    X, weight = rows(), np.arange(1.0, 301.0)
+    one, other = (
+        GaussianMixture(3, covariance_type=kind, random_state=0).fit(X, sample_weight=c * weight) for c in (1.0, unit)
+    )
+    assert other.lower_bound_ == pytest.approx(one.lower_bound_, rel=1e-9)
+    np.testing.assert_allclose(other.means_, one.means_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(other.covariances_, one.covariances_, rtol=0, atol=1e-9)
 
 
 def test_some_of_the_start_may_be_given():
