@@ -15,7 +15,7 @@ from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 from skgen.models.conjugate import ConjugateTerms
 from skgen.models.factor_mixture import NOISES as FACTOR_NOISES
 from skgen.models.factor_mixture import FactorMixture
-from skgen.models.linear_gaussian import NOISES, LinearGaussian
+from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.models.weight_priors import WEIGHT_PRIORS
 from skgen.samplers import langevin
@@ -26,6 +26,7 @@ from tests.oracles import within
 from tests.parts import normal
 
 N, D, K = 120, 5, 2
+NOISES = ("isotropic", "diagonal")
 LOADINGS = torch.tensor([[1.3, -1.1, 0.9, 1.2, 1.0]], dtype=torch.float64)
 ROUNDING = 1e-11
 """Of a bound in nats per row: sums over rows, and differences of large terms in a row."""
