@@ -27,6 +27,9 @@ from skgen.models.conjugate import ConjugateTerms
 from skgen.models.mixture import GaussianMixtureModel, MixturePosterior, chosen, positive, statistics_about
 from skgen.models.weight_priors import WeightPrior
 
+STIRLING = 1e4
+"""Argument from which on the gamma function is Stirling's series to float64's precision."""
+
 
 @dataclass
 class NormalWishart:
@@ -54,6 +57,16 @@ def multivariate_digamma(half: Tensor, n_features: int) -> Tensor:
     """Derivative of the logarithm of the multivariate gamma function, at half the degrees of freedom."""
     steps = 0.5 * torch.arange(n_features, dtype=half.dtype, device=half.device)
     return torch.digamma(half.unsqueeze(-1) - steps).sum(-1)
+
+
+def log_gamma_rise(start: Tensor, rise: Tensor | float) -> Tensor:
+    """log Gamma(start + rise) - log Gamma(start), by Stirling's series where the difference would lose digits."""
+    rise = torch.as_tensor(rise, dtype=start.dtype, device=start.device)
+    large = start.clamp_min(STIRLING)
+    remainder = (1 / (large + rise) - 1 / large) / 12
+    series = (large + rise - 0.5) * torch.log1p(rise / large) + rise * large.log() - rise + remainder
+    small = start.clamp_max(STIRLING)
+    return torch.where(start > STIRLING, series, torch.lgamma(small + rise) - torch.lgamma(small))
 
 
 class BayesianMixturePosterior(Posterior):
@@ -109,7 +122,7 @@ class BayesianMixturePosterior(Posterior):
         """log p(observed entries, component) given the training rows, (K, rows): a mixture of Student's t."""
         tails, spread = self.tails.unsqueeze(1), self.spread.unsqueeze(1)
         square, constant, n_observed = self._distances(tile)
-        log_gamma = torch.lgamma(0.5 * (tails + n_observed)) - torch.lgamma(0.5 * tails)
+        log_gamma = log_gamma_rise(0.5 * tails, 0.5 * n_observed)
         log_scale = 0.5 * n_observed * torch.log(0.5 * spread)
         tail = 0.5 * (tails + n_observed) * torch.log1p(square / spread)
         return self.weights.log().unsqueeze(1) + constant + log_gamma - log_scale - tail

@@ -12,7 +12,7 @@ from sklearn.mixture import BayesianGaussianMixture as Plain
 from skgen._exact import added
 from skgen._tiles import Observed, Rows, Tile
 from skgen.distributions.covariance import COVARIANCES
-from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart, multivariate_digamma
+from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart, log_gamma_rise, multivariate_digamma
 from skgen.models.weight_priors import WEIGHT_PRIORS
 from skgen.training.em import EM_SOLVERS
 from skgen.training.expectation import Expectation
@@ -611,3 +611,14 @@ def test_imputations_follow_the_predictive_distribution_given_what_is_observed(c
     mean = sum(share * part.mean() for share, part in zip(shares, parts, strict=True))
     found = posterior.impute(incomplete_tile(row)[0])
     torch.testing.assert_close(found, torch.tensor([[0.7, mean]], dtype=torch.float64), **ROUNDING)
+
+
+@pytest.mark.parametrize("start", [0.5, 3.0, 9.99e3, 1.01e4, 1e6, 1e9])
+@pytest.mark.parametrize("twice", [1, 2, 7, 60])
+def test_the_rise_of_the_log_gamma_function_is_the_sum_of_its_steps(start, twice):
+    # Over two half steps it is log Gamma(a + 1) - log Gamma(a) = log a, and twice the rise over h adds up from them.
+    a = torch.tensor(start, dtype=torch.float64)
+    halves = [log_gamma_rise(a + 0.5 * i, 0.5) for i in range(2 * twice)]
+    steps = torch.stack([(a + i).log() for i in range(twice)])
+    torch.testing.assert_close(torch.stack(halves).sum(), steps.sum(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(log_gamma_rise(a, float(twice)), steps.sum(), rtol=1e-10, atol=1e-10)
