@@ -9,6 +9,9 @@ from skgen.distributions.covariance import Covariance
 SMALLEST_LOG = {torch.float64: -300.0, torch.float32: -80.0}
 """Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
 
+SMALL, PARTS = 4096, 4
+"""Size of a product below which it is summed over so many parts of the rows."""
+
 
 def normalized(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Responsibilities times weights from log p(x, component) (K, rows), and the sum of weight times log p(x).
@@ -22,6 +25,15 @@ def normalized(joint: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     if weight is None:
         return r.div_(total), log_prob.sum()
     return r.mul_(weight.to(r) / total), torch.dot(log_prob, weight)
+
+
+def summed(r: Tensor, x: Tensor) -> Tensor:
+    """The product of (K, rows) with (rows, width), by parts where the result is too small to share out over threads."""
+    rows = len(x)
+    if len(r) * x.shape[1] > SMALL or rows % PARTS:
+        return r @ x
+    parts = x.unflatten(0, (PARTS, rows // PARTS))
+    return torch.bmm(r.unflatten(1, (PARTS, rows // PARTS)).transpose(0, 1), parts).sum(0)
 
 
 class Products:
@@ -54,9 +66,9 @@ class Products:
             phi = self.covariance.phi(x, self._buffer("phi", quadratic.shape[1], x))
             joint.addmm_(quadratic, phi)
         r, value = normalized(joint, weight)
-        statistics = {"weight": r.sum(1), "first": r @ x}
+        statistics = {"weight": r.sum(1), "first": summed(r, x)}
         if not self.covariance.tied:
-            statistics["second"] = r @ phi.T
+            statistics["second"] = summed(r, phi.T)
         return {name: each.double() for name, each in statistics.items()}, value
 
     def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
