@@ -130,11 +130,11 @@ class Rows:
     def _weight_of(self, rows: slice | Tensor) -> Tensor | None:
         return None if self.weight is None else self.weight[rows].double()
 
-    def complete_places(self) -> Iterator[slice | Tensor]:
+    def complete_places(self, tile_rows: int | None = None) -> Iterator[slice | Tensor]:
         """Where the rows of each complete tile stand in ``x``."""
-        n_rows = len(self.x) if self.complete is None else len(self.complete)
-        for start in range(0, n_rows, self.tile_rows):
-            part = slice(start, min(start + self.tile_rows, n_rows))
+        n_rows, size = len(self.x) if self.complete is None else len(self.complete), tile_rows or self.tile_rows
+        for start in range(0, n_rows, size):
+            part = slice(start, min(start + size, n_rows))
             yield part if self.complete is None else self.complete[part]
 
     def incomplete_places(self) -> Iterator[tuple[slice, Tensor]]:
@@ -143,9 +143,9 @@ class Rows:
             part = slice(start, start + self.incomplete_tile_rows)
             yield part, self.incomplete[part]
 
-    def complete_tiles(self) -> Iterator[Tile]:
-        """Tiles of the rows in which nothing is missing."""
-        for place in self.complete_places():
+    def complete_tiles(self, tile_rows: int | None = None) -> Iterator[Tile]:
+        """Tiles of the rows in which nothing is missing, of another size where one is given."""
+        for place in self.complete_places(tile_rows):
             yield Tile(self._centred(self.x[place], single=self.single), self._weight_of(place))
 
     def incomplete_tiles(self) -> Iterator[Tile]:

@@ -16,6 +16,8 @@ from skgen.training.loop import diverged
 Repair = Callable[[Parameters, Statistics], Parameters | None]
 """Other parameters in place of degenerate ones, given the statistics that these came from; None changes nothing."""
 
+MOMENT_ENTRIES = 2**24
+"""Numbers in the tiles that moments are taken of."""
 OWN = "solver."
 """What the names of a solver's own state begin with."""
 REMEDY = "Regularise the variances (reg_covar), ask for fewer components, or check X for extreme values."
@@ -51,7 +53,8 @@ class Expectation:
     def moments(self) -> Statistics:
         """Sums over complete rows that depend on no parameter."""
         total: Statistics = {}
-        for tile in self.rows.complete_tiles():
+        # One pass of large products, which small tiles would only interrupt.
+        for tile in self.rows.complete_tiles(max(self.rows.tile_rows, MOMENT_ENTRIES // self.rows.n_features)):
             more = self.model.moments(tile)
             if not more:
                 break
