@@ -18,7 +18,7 @@ from skgen.distributions.rotation import signs
 SUFFICIENT_SHARE = 1e-4
 """Share of the decrease promised by the gradient that a step has to reach."""
 LARGEST_STEP = 3.0
-"""Largest change of a logarithm of a noise variance in one step."""
+"""Largest change of a logarithm of a noise variance in one step; each is cut by itself."""
 N_HALVINGS = 30
 RIDGE = 1e-8
 """Share of the diagonal added to a curvature that is not positive definite."""
@@ -93,13 +93,16 @@ def improved(covariance: Tensor, profile: Profile, n_factors: int, floor: Tensor
     slope, lowest = gradient(profile), torch.log(floor)
     free = (profile.log_noise > lowest) | (slope < 0)
     direction = torch.zeros_like(slope)
-    direction[free] = _newton_direction(profile, slope, free)
-    largest = float(direction.abs().max())
-    length = min(1.0, LARGEST_STEP / largest) if largest > 0 else 0.0
-    for _ in range(N_HALVINGS if largest > 0 else 0):
+    # Where a factor explains a feature entirely, slope and curvature are rounding, and their ratio any number: it must
+    # not shorten the step of the other features.
+    direction[free] = _newton_direction(profile, slope, free).clamp(-LARGEST_STEP, LARGEST_STEP)
+    if torch.dot(slope, direction) >= 0:
+        direction[free] = -slope[free].clamp(-LARGEST_STEP, LARGEST_STEP)
+    length = 1.0
+    for _ in range(N_HALVINGS if direction.any() else 0):
         log_noise = torch.maximum(profile.log_noise + length * direction, lowest)
         candidate = profiled(covariance, log_noise, n_factors)
-        promised = torch.dot(slope, log_noise - profile.log_noise)
+        promised = torch.dot(slope, log_noise - profile.log_noise).clamp_max(0)
         if candidate.loss <= profile.loss + SUFFICIENT_SHARE * promised:
             return candidate
         length /= 2

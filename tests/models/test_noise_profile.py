@@ -108,6 +108,20 @@ def test_noise_that_tends_to_zero_is_held_at_its_floor(generator):
     assert all(b.loss <= a.loss + 1e-9 for a, b in itertools.pairwise(found))
 
 
+def test_features_that_factors_explain_entirely_do_not_hold_up_the_others(generator):
+    n_explained = 0
+    scale = torch.linspace(0.3, 2, 12, dtype=torch.float64)
+    for _ in range(40):
+        x = 2 * normal(50, 5, generator=generator) @ normal(5, 12, generator=generator)
+        matrix = covariance(x + scale * normal(50, 12, generator=generator))[1]
+        end = steps(matrix, 3, n_steps=40)[-1]
+        free = end.log_noise > torch.log(floor(matrix)) + 1e-3
+        n_explained += int((~free).any())
+        # The loss is within the square of this, in nats, of its minimum; rounding to 1e-8 of the loss hides less.
+        assert gradient(end)[free].abs().max() < 1e-4
+    assert n_explained > 20
+
+
 def test_a_singular_covariance_has_a_start(generator):
     _, matrix = covariance(rows(4, 7, 1, generator))
     noise = starting_noise(matrix, 2, floor(matrix))
