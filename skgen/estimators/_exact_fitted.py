@@ -126,14 +126,16 @@ class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEsti
         """
         if method not in ("mean", "sample"):
             raise ValueError(f"method must be 'mean' or 'sample', got {method!r}.")
-        X = self._check_input(X)
+        check_is_fitted(self)
         generator = self._generator(random_state, self._fitted()[2]) if method == "sample" else None
         center = torch.from_numpy(self.center_).to(self._fitted()[2])
 
         def filled(posterior, tile):
             return [tile.x + center if tile.observed is None else posterior.impute(tile, generator) + center]
 
-        return np.where(np.isnan(X), self._map_rows(X, filled)[0], X)
+        values = self._map_rows(X, filled)[0]
+        X = self._check_input(X)
+        return np.where(np.isnan(X), values, X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -102,17 +102,15 @@ class FactorEstimator(ExactEstimator):
         covariance : ndarray of shape (n_components, n_components) or (n_samples, n_components, n_components)
             Complete rows have one covariance; where a row has missing entries, there is one for each row.
         """
-        X = self._check_input(X)
         shared = self._fitted()[1].shared.factor
-        if not np.isnan(X).any():
-            return self.transform(X), as_array(posterior_covariance(shared)).astype(X.dtype)
+        complete = not np.isnan(self._check_input(X)).any()
 
         def factors(posterior, tile):
             mean, factor = posterior.factors(tile)
-            return mean, posterior_covariance(factor).expand(len(mean), *shared.shape)
+            return [mean] if complete else [mean, posterior_covariance(factor).expand(len(mean), *shared.shape)]
 
-        mean, covariance = self._map_rows(X, factors)
-        return mean, covariance
+        mean, *covariance = self._map_rows(X, factors)
+        return mean, covariance[0] if covariance else as_array(posterior_covariance(shared)).astype(mean.dtype)
 
     def inverse_transform(self, X):
         """Mean of p(x | z), W z + mean, in the units of the training rows.

@@ -2,6 +2,7 @@ import itertools
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
@@ -309,3 +310,18 @@ def test_a_warm_start_refuses_another_number_of_components():
     assert_same_density(model.fit(rows(seed=1)), ProbabilisticPCA(2).fit(rows(seed=1)))
     with pytest.raises(ValueError, match="n_components from 2 to 3"):
         model.set_params(n_components=3).fit(rows())
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_named_columns_are_read_without_a_warning_and_posteriors_are_arrays(missing):
+    frame = pd.DataFrame(rows(missing=missing), columns=list("abcdef"))
+    model = ProbabilisticPCA(2).set_output(transform="pandas").fit(frame)
+    plain = ProbabilisticPCA(2).fit(frame.to_numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, covariance = model.posterior(frame)
+        filled = model.impute(frame)
+    assert isinstance(mean, np.ndarray)
+    np.testing.assert_array_equal(mean, plain.transform(frame.to_numpy()))
+    np.testing.assert_array_equal(covariance, plain.posterior(frame.to_numpy())[1])
+    np.testing.assert_array_equal(filled, plain.impute(frame.to_numpy()))
