@@ -6,7 +6,7 @@ from torch import Tensor
 ROTATIONS = {"varimax": 1.0, "quartimax": 0.0}
 """Weight gamma of the squared column means in the criterion."""
 N_ROUNDS = 1000
-SMALLEST_RISE = 1e-13
+SMALLEST_TURN = 1e-13
 
 
 def simple_rotation(loadings: Tensor, criterion: str) -> Tensor:
@@ -19,16 +19,15 @@ def simple_rotation(loadings: Tensor, criterion: str) -> Tensor:
     loadings are in descending order of their sums of squares, and the largest entry of each is positive.
     """
     gamma = ROTATIONS[criterion]
-    rotation, last = torch.eye(loadings.shape[1]).to(loadings), float("-inf")
+    rotation = torch.eye(loadings.shape[1]).to(loadings)
     for _ in range(N_ROUNDS):
         turned = loadings @ rotation
         squares = turned.square()
-        left, size, right = torch.linalg.svd(loadings.T @ (turned * (squares - gamma * squares.mean(0))))
-        rotation = left @ right
-        value = float(size.sum())
-        if value <= last * (1 + SMALLEST_RISE):
+        left, _, right = torch.linalg.svd(loadings.T @ (turned * (squares - gamma * squares.mean(0))))
+        last, rotation = rotation, left @ right
+        # The criterion is flat at its maximum, so it would end the rounds half of the digits too soon.
+        if float((rotation - last).abs().max()) < SMALLEST_TURN:
             break
-        last = value
     turned = loadings @ rotation
     order = torch.argsort(turned.square().sum(0), descending=True, stable=True)
     return (rotation * signs(turned))[:, order]

@@ -7,8 +7,10 @@ import skgen
 from skgen import (
     Autoencoder,
     BayesianGaussianMixture,
+    FactorAnalysis,
     GaussianMixture,
     MixtureOfFactorAnalyzers,
+    ProbabilisticPCA,
     VariationalAutoencoder,
 )
 from skgen.likelihoods import Bernoulli, Gaussian
@@ -34,6 +36,14 @@ def bayesian(n_components=2, **parameters):
 
 def factor_mixture(n_components=2, **parameters):
     return MixtureOfFactorAnalyzers(n_components, **{"max_iter": 5, "reg_covar": 1e-4, "random_state": 0} | parameters)
+
+
+def pca(n_components=2, **parameters):
+    return ProbabilisticPCA(n_components, **{"random_state": 0} | parameters)
+
+
+def factors(n_components=2, **parameters):
+    return FactorAnalysis(n_components, **{"random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -82,6 +92,17 @@ CONFIGURATIONS = {
     "factor-mixture-gradient": factor_mixture(solver="gradient", whiten_init=True),
     # One component starts at its maximum, so that a fit continued ends where it began.
     "factor-mixture-warm": factor_mixture(1, noise="isotropic", warm_start=True, max_iter=500, tol=1e-13),
+    "pca": ProbabilisticPCA(random_state=0),
+    "pca-two": pca(),
+    "pca-share": pca(0.9),
+    "pca-mle": pca("mle"),
+    "pca-ard": pca("ard"),
+    "pca-em": pca(solver="em", max_iter=5),
+    "pca-gradient": pca(solver="gradient", max_iter=5),
+    "factor-analysis": FactorAnalysis(random_state=0),
+    "factor-analysis-two": factors(),
+    "factor-analysis-varimax": factors(rotation="varimax"),
+    "factor-analysis-quartimax": factors(rotation="quartimax"),
 }
 
 NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]
