@@ -110,6 +110,11 @@ NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estima
 EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS]
 """Configurations that learn by iterations of EM."""
 
+CLOSED_FORM = ["pca", "pca-two", "pca-share", "pca-mle", "pca-ard"]
+"""Those of them that on complete rows have nothing to iterate."""
+CHOOSING = ["pca-share", "pca-mle", "pca-ard"]
+"""Those whose number of components depends on the rows."""
+
 ESTIMATORS = [
     value
     for value in (getattr(skgen, name) for name in skgen.__all__)
