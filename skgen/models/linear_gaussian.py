@@ -252,7 +252,7 @@ class LinearGaussian(ExactModel):
             noise = residual.sum() / count.expand_as(residual).sum()
         else:
             noise = torch.where(count > 0, residual / count, parameters["noise"])
-        noise = torch.maximum(noise, torch.as_tensor(self.floor).to(noise))
+        noise = torch.maximum(noise, self._lowest(noise))
         loadings, mean = coefficients[:, :-1], coefficients[:, -1]
         if self.expanded:
             loadings, mean = self._reduced(statistics, loadings, mean)
@@ -302,16 +302,20 @@ class LinearGaussian(ExactModel):
 
     # -- parameters -----------------------------------------------------------------------------------------------
 
+    def _lowest(self, like: Tensor) -> Tensor:
+        """The floor, in a dtype that holds it: the default one of a number may not."""
+        return torch.as_tensor(self.floor, dtype=like.dtype, device=like.device)
+
     def unconstrain(self, parameters: Parameters) -> Tensor:
         noise = parameters["noise"]
-        floor = torch.as_tensor(self.floor).to(noise)
+        floor = self._lowest(noise)
         excess = torch.maximum(noise - floor, SMALLEST_EXCESS * floor)
         return torch.cat([parameters["mean"], parameters["loadings"].flatten(), torch.log(excess).reshape(-1)])
 
     def constrain(self, vector: Tensor) -> Parameters:
         d, q = self.n_features, self.n_factors
         mean, loadings, excess = vector.split([d, d * q, 1 if self.noise == "isotropic" else d])
-        noise = torch.exp(excess) + torch.as_tensor(self.floor).to(vector)
+        noise = torch.exp(excess) + self._lowest(vector)
         return {
             "mean": mean,
             "loadings": loadings.view(d, q),

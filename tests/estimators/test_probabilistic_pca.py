@@ -325,3 +325,14 @@ def test_named_columns_are_read_without_a_warning_and_posteriors_are_arrays(miss
     np.testing.assert_array_equal(mean, plain.transform(frame.to_numpy()))
     np.testing.assert_array_equal(covariance, plain.posterior(frame.to_numpy())[1])
     np.testing.assert_array_equal(filled, plain.impute(frame.to_numpy()))
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+@pytest.mark.parametrize("n_components", [2, 6])
+def test_units_beyond_float32_change_no_fit(n_components, unit):
+    X = rows(missing=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = ProbabilisticPCA(n_components, max_iter=20, tol=0)
+        plain, other = clone(model).fit(X), clone(model).fit(X * unit)
+    np.testing.assert_allclose(other.noise_variance_ / unit**2, plain.noise_variance_, rtol=1e-9)
