@@ -14,13 +14,15 @@ from skgen.models.linear_gaussian import LinearGaussian
 class FactorEstimator(ExactEstimator):
     """Base of the estimators of x = W z + mean + noise: all but learning.
 
-    Learning sets ``n_components_``, ``_noise_floor``, ``_summarized`` and ``_expanded``.
+    Learning sets ``n_components_``, ``_column_variance``, ``_noise_floor``, ``_summarized`` and ``_expanded``.
     """
 
     _noise = "isotropic"
 
     def _build_model(self, n_features):
-        floor = self._noise_floor
+        floor, variance = self._noise_floor, self._column_variance
+        if self._noise == "isotropic":
+            variance = np.full_like(variance, variance.mean())
         floor = torch.from_numpy(floor) if isinstance(floor, np.ndarray) else floor
         return LinearGaussian(
             n_features,
@@ -29,6 +31,7 @@ class FactorEstimator(ExactEstimator):
             floor,
             summarized=self._summarized,
             expanded=self._expanded,
+            unit=torch.from_numpy(np.sqrt(np.where(variance > 0, variance, 1.0))),
         )
 
     @property

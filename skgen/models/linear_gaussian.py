@@ -213,6 +213,9 @@ class LinearGaussian(ExactModel):
     expanded : bool
         Whether the M-step is expanded; not for statistics that mix those of several parameters, since it changes the
         factors that they are about.
+    unit : float or Tensor of shape (features,)
+        Standard deviations of the features. As free parameters, mean and loadings are multiples of them, so that steps
+        of a gradient do not depend on what the features are measured in.
     """
 
     n_features: int
@@ -221,6 +224,7 @@ class LinearGaussian(ExactModel):
     floor: float | Tensor = 1e-12
     summarized: bool = True
     expanded: bool = False
+    unit: float | Tensor = 1.0
 
     def bind(self, parameters: Parameters) -> LinearGaussianPosterior:
         return LinearGaussianPosterior(**parameters, summarized=self.summarized)
@@ -306,18 +310,24 @@ class LinearGaussian(ExactModel):
         """The floor, in a dtype that holds it: the default one of a number may not."""
         return torch.as_tensor(self.floor, dtype=like.dtype, device=like.device)
 
+    def _units(self, like: Tensor) -> Tensor:
+        """Standard deviations of features, (features,)."""
+        return torch.as_tensor(self.unit, dtype=like.dtype, device=like.device).expand(self.n_features)
+
     def unconstrain(self, parameters: Parameters) -> Tensor:
         noise = parameters["noise"]
         floor = self._lowest(noise)
         excess = torch.maximum(noise - floor, SMALLEST_EXCESS * floor)
-        return torch.cat([parameters["mean"], parameters["loadings"].flatten(), torch.log(excess).reshape(-1)])
+        unit = self._units(noise)
+        mean, loadings = parameters["mean"] / unit, parameters["loadings"] / unit[:, None]
+        return torch.cat([mean, loadings.flatten(), torch.log(excess).reshape(-1)])
 
     def constrain(self, vector: Tensor) -> Parameters:
         d, q = self.n_features, self.n_factors
         mean, loadings, excess = vector.split([d, d * q, 1 if self.noise == "isotropic" else d])
-        noise = torch.exp(excess) + self._lowest(vector)
+        noise, unit = torch.exp(excess) + self._lowest(vector), self._units(vector)
         return {
-            "mean": mean,
-            "loadings": loadings.view(d, q),
+            "mean": mean * unit,
+            "loadings": loadings.view(d, q) * unit[:, None],
             "noise": noise.squeeze(0) if self.noise == "isotropic" else noise,
         }

@@ -336,3 +336,14 @@ def test_units_beyond_float32_change_no_fit(n_components, unit):
         model = ProbabilisticPCA(n_components, max_iter=20, tol=0)
         plain, other = clone(model).fit(X), clone(model).fit(X * unit)
     np.testing.assert_allclose(other.noise_variance_ / unit**2, plain.noise_variance_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "cg", "newton-cg"])
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_gradients_reach_the_maximum_in_any_unit(method, unit):
+    X = rows(missing=0.1) * unit
+    exact = ProbabilisticPCA(2, tol=1e-12).fit(X)
+    model = ProbabilisticPCA(2, solver="gradient", gradient_method=method, random_state=0).fit(X)
+    # Each stops where an iteration gains less than 1e-6; what is left is a few times as much.
+    assert model.converged_
+    assert exact.lower_bound_ - 1e-5 < model.lower_bound_ <= exact.lower_bound_ + 1e-9

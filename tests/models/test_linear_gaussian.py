@@ -211,6 +211,19 @@ def test_unconstrained_parameters_go_and_come_back(noise, generator):
 
 
 @every_noise
+def test_free_parameters_do_not_depend_on_what_features_are_measured_in(noise, generator):
+    p = parameters(noise, generator)
+    unit = torch.tensor([1e-3, 1.0, 10.0, 1e4, 7.0], dtype=torch.float64)
+    unit = unit[3].expand(5) if noise == "isotropic" else unit
+    variance = unit.square()[0] if noise == "isotropic" else unit.square()
+    other = {"mean": p["mean"] * unit, "loadings": p["loadings"] * unit[:, None], "noise": p["noise"] * variance}
+    model = LinearGaussian(5, 2, noise, floor=1e-12 * variance, unit=unit)
+    vector, plain = model.unconstrain(other), LinearGaussian(5, 2, noise).unconstrain(p)
+    torch.testing.assert_close(vector[:15], plain[:15], rtol=1e-12, atol=0)
+    assert_same(model.constrain(vector), other)
+
+
+@every_noise
 def test_noise_stays_at_its_floor(noise, generator):
     x = data(generator)
     x[:, 0] = 0
