@@ -44,6 +44,10 @@ class ExactRun(Run):
     def device(self):
         return self.solver.rows.x.device
 
+    def _counts(self):
+        # The noise of draws that are not averaged yet is no sign of convergence.
+        return self.epoch - self.start >= self.solver.averaging_from
+
     def _values(self):
         # The bound of an iteration is that of the parameters it started from. What statistics are taken about is no
         # parameter, and not always there.

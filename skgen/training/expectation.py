@@ -145,6 +145,8 @@ class Solver(ABC):
 
     monotone = True
     """Whether the bound never falls."""
+    averaging_from = 0
+    """Number of iterations before noise begins to be averaged out, where there is any."""
     mixes = False
     """Whether statistics of several iterations are added up, so that what they are taken about has to stay as it is."""
 
