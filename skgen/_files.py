@@ -19,7 +19,6 @@ except ImportError:  # Windows, where a file that is open can be neither removed
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-ATTEMPTS = 3
 HASH_BYTES = 2**22
 SUFFIX = ".skgen-tmp"
 
@@ -95,25 +94,11 @@ def write_arrays(path: str, arrays: Arrays) -> None:
 
     Raises OSError when the file cannot be written.
     """
-    content = arrays | {"digest": np.array(digest(arrays))}
-    for attempt in range(ATTEMPTS):
-        try:
-            _replace(path, content)
-            return
-        except FileNotFoundError:
-            # Between opening a file and locking it, another process may have taken it for abandoned.
-            if attempt + 1 == ATTEMPTS:
-                raise
-
-
-def _replace(path: str, arrays: Arrays) -> None:
     folder, name = os.path.split(path)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=name, suffix=SUFFIX, delete=False) as file:
+    content = arrays | {"digest": np.array(digest(arrays))}
+    with _claimed(folder, name) as file:
         try:
-            if fcntl is not None:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **content)
             file.flush()
             os.fsync(file.fileno())
             if fcntl is not None:
@@ -124,6 +109,18 @@ def _replace(path: str, arrays: Arrays) -> None:
             raise
     if fcntl is None:
         os.replace(file.name, path)
+
+
+def _claimed(folder: str, name: str) -> Any:
+    """A new file that is locked, so that no cleaner takes it for abandoned before its writer ends."""
+    while True:
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=name, suffix=SUFFIX, delete=False)  # noqa: SIM115
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if fcntl is None or os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # A cleaner removed it between opening and locking.
 
 
 def remove_abandoned(folder: str) -> None:
