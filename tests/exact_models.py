@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from skgen._exact import ExactModel, Posterior
-from skgen._tiles import Rows
+from skgen._exact_model import ExactModel, Posterior
+from skgen._rows import Rows
 from tests.parts import normal
 
 LOG_2PI = math.log(2 * math.pi)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from skgen._tiles import Observed, Tile
+from skgen._rows import Observed, Tile
 from skgen.models.conjugate import ConjugateTerms
 from skgen.training.expectation import Expectation
 from tests.parts import normal

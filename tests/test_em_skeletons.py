@@ -11,8 +11,8 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 
 from skgen import BayesianGaussianMixture, GaussianMixture
-from skgen._exact import added
-from skgen._tiles import Rows
+from skgen._exact_model import added
+from skgen._rows import Rows
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.em import EM_SOLVERS, BatchEM

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators import _given
-from skgen.estimators._prior import correlations
+from skgen.estimators import _mixture_parameters
+from skgen.estimators._conjugate_prior import correlations
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 
 FLAT = 1e-6
@@ -32,8 +32,8 @@ def normal_wishart(estimator, data, moments, *, mean_precision, mean, degrees_of
         matrix = torch.from_numpy(correlation * scale * scale[:, None])
         scale_matrix = structure.from_matrices(matrix.unsqueeze(0))[0]
     else:
-        given = _given.checked(covariance, "covariance_prior", structure.shape_of_one(d))
-        scale_matrix = _given.in_groups(structure, given, d, "covariance_prior")[0]
+        given = _mixture_parameters.checked(covariance, "covariance_prior", structure.shape_of_one(d))
+        scale_matrix = _mixture_parameters.in_groups(structure, given, d, "covariance_prior")[0]
     return {
         "mean_precision": 1.0 if mean_precision is None else float(mean_precision),
         "mean": mean,

@@ -26,7 +26,7 @@ EARLY_ITERATIONS = 20
 
 
 class ExactEstimator(FittedExact):
-    """Base of the estimators whose model is an :class:`~skgen._exact.ExactModel`: how they learn.
+    """Base of the estimators whose model is an :class:`~skgen._exact_model.ExactModel`: how they learn.
 
     A subclass has the parameters named in ``EXACT_OPTIMISATION``, ``EXACT_STOPPING`` and ``EXACT_RUNTIME``.
     """

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgen._tiles import Rows
+from skgen._rows import Rows
 from skgen.estimators._arrays import as_tensor, resolve_device
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._iterative import IterativeEstimator
@@ -15,7 +15,7 @@ from skgen.estimators._warnings import warn_user
 
 
 class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator, IterativeEstimator):
-    """Base that owns the fitted state of an :class:`~skgen._exact.ExactModel`: scores and imputations follow from it.
+    """Base that owns the fitted state of an :class:`~skgen._exact_model.ExactModel`, and what follows from it.
 
     The fitted state is ``parameters_``, the model's parameters as float64 arrays, and ``center_``, which rows are taken
     relative to. What users read, such as ``means_``, is derived from them, in the dtype of the training rows.

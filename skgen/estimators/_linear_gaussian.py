@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skgen._exact import added
+from skgen._exact_model import added
 from skgen.estimators._arrays import RunningMoments, as_array, seed_from
 from skgen.estimators._exact_estimator import FAR
 from skgen.estimators._exact_run import ExactRun
-from skgen.estimators._factors import FactorEstimator
+from skgen.estimators._linear_gaussian_fitted import FactorEstimator
 from skgen.models.linear_gaussian import LinearGaussian
-from skgen.models.principal import moment_spectrum
+from skgen.models.principal_components import moment_spectrum
 from skgen.training.expectation import Expectation, Solver
 
 SCANNED_ROWS = 4096

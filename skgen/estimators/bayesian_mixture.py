@@ -7,7 +7,7 @@ import torch
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators._bayesian_prior import model_of, normal_wishart
 from skgen.estimators._mixture import StartedMixture
-from skgen.estimators._normal_components import NormalComponents
+from skgen.estimators._normal_attributes import NormalComponents
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, STARTED_MIXTURE
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models.weight_priors import WEIGHT_PRIORS

@@ -11,7 +11,7 @@ from skgen.estimators._linear_gaussian import WIDE, DirectSolver, LinearGaussian
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models import noise_profile
-from skgen.models.principal import moment_covariance
+from skgen.models.principal_components import moment_covariance
 from skgen.training.em import EM_SOLVERS
 
 SMALLEST_NOISE = 1e-8

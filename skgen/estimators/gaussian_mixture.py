@@ -3,12 +3,12 @@
 from numbers import Integral, Real
 
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators import _given
-from skgen.estimators._derived import DerivedMixtures
+from skgen.estimators import _mixture_parameters
+from skgen.estimators._conjugate_prior import PRIORS_ON_PARAMETERS, conjugate_terms, prior_terms
 from skgen.estimators._mixture import MixtureEstimator
-from skgen.estimators._normal_components import NormalComponents
+from skgen.estimators._mixture_algebra import DerivedMixtures
+from skgen.estimators._normal_attributes import NormalComponents
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, MIXTURE
-from skgen.estimators._prior import PRIORS_ON_PARAMETERS, conjugate_terms, prior_terms
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.models.conjugate import ConjugatePrior
 from skgen.models.mixture import GaussianMixtureModel
@@ -219,7 +219,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         )
 
     def _initial_parameters(self, model, rows, random_state):
-        given = _given.start(self, model)
+        given = _mixture_parameters.start(self, model)
         if len(given) == 3:
             return given
         return super()._initial_parameters(model, rows, random_state) | given

@@ -11,7 +11,7 @@ from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstima
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, RealNotInt, StrOptions
 from skgen.models.linear_gaussian import LinearGaussian
-from skgen.models.principal import moment_spectrum, principal_axes, principal_parameters, row_spectrum
+from skgen.models.principal_components import moment_spectrum, principal_axes, principal_parameters, row_spectrum
 from skgen.training.em import EM_SOLVERS, BatchEM
 
 SMALLEST_NOISE = 1e-10

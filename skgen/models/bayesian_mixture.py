@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics
-from skgen._tiles import Tile
+from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._rows import Tile
 from skgen.distributions.covariance import Covariance
 from skgen.models.conjugate import ConjugateTerms
 from skgen.models.mixture import GaussianMixtureModel, MixturePosterior, chosen, positive, statistics_about

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skgen._exact import Parameters
+from skgen._exact_model import Parameters
 from skgen.distributions.covariance import Covariance
 from skgen.distributions.normal import LOG_2PI
 

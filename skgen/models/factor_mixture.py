@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from skgen._exact import ExactModel, Parameters, Statistics
+from skgen._exact_model import ExactModel, Parameters, Statistics
 from skgen.models.factor_posterior import FactorMixturePosterior, pooled
 from skgen.models.mixture import NO_WEIGHT, chosen
 

@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from skgen._exact import Parameters, Posterior, Statistics
-from skgen._tiles import Tile
+from skgen._exact_model import Parameters, Posterior, Statistics
+from skgen._rows import Tile
 from skgen.distributions.low_rank import (
     Capacity,
     capacity,
@@ -17,7 +17,7 @@ from skgen.distributions.low_rank import (
 )
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.mixture import EPSILON, RESOLVED, chosen
-from skgen.models.products import normalized
+from skgen.models.mixture_e_step import normalized
 
 
 def pooled(values: Tensor, axes: tuple[int, ...]) -> Tensor:

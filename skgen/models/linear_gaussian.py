@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics
-from skgen._tiles import Tile
+from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._rows import Tile
 from skgen.distributions.gram import gram
 from skgen.distributions.low_rank import (
     Partial,

@@ -6,13 +6,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics
-from skgen._tiles import Tile
+from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._rows import Tile
 from skgen.distributions.covariance import Covariance
 from skgen.distributions.missing import Completion
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.conjugate import ConjugateTerms, mode_of_weights
-from skgen.models.products import Products, normalized
+from skgen.models.mixture_e_step import Products, normalized
 
 NO_WEIGHT = -1e4
 """Log-weight of components that are left out."""

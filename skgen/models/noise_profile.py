@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skgen._exact import Parameters
+from skgen._exact_model import Parameters
 from skgen.distributions.rotation import signs
 
 SUFFICIENT_SHARE = 1e-4

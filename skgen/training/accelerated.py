@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from skgen._exact import Parameters, Statistics
+from skgen._exact_model import Parameters, Statistics
 from skgen.training.expectation import Solver
 
 GROWTH = 4.0

@@ -1,4 +1,4 @@
-"""Expectation maximisation over all rows, and the table of all solvers of an :class:`~skgen._exact.ExactModel`."""
+"""EM over all rows, and the table of all solvers of an :class:`~skgen._exact_model.ExactModel`."""
 
 from skgen.training.accelerated import AcceleratedEM
 from skgen.training.em_gradient import GradientEM

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from skgen._exact import ExactModel, Parameters, Statistics, added
-from skgen._tiles import Rows, Tile
+from skgen._exact_model import ExactModel, Parameters, Statistics, added
+from skgen._rows import Rows, Tile
 from skgen.training.loop import diverged
 
 Repair = Callable[[Parameters, Statistics], Parameters | None]

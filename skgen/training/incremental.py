@@ -4,8 +4,8 @@ from functools import reduce
 
 import torch
 
-from skgen._exact import ExactModel, Parameters, Statistics, added
-from skgen._tiles import Rows
+from skgen._exact_model import ExactModel, Parameters, Statistics, added
+from skgen._rows import Rows
 from skgen.training.expectation import Expectation, Repair, Solver
 
 

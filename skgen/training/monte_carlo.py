@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics, added
-from skgen._tiles import Rows, Tile
+from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics, added
+from skgen._rows import Rows, Tile
 from skgen.training.expectation import Repair, Solver, mixed
 
 AVERAGING_DECAY = 0.7

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from skgen._exact import ExactModel, Parameters, Statistics
-from skgen._tiles import Rows
+from skgen._exact_model import ExactModel, Parameters, Statistics
+from skgen._rows import Rows
 from skgen.training.expectation import Expectation, Repair, Solver, mixed
 
 ENTRIES_PER_PARAMETER = 10

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from skgen._exact import ExactModel, Posterior, added
-from skgen._tiles import Rows
+from skgen._exact_model import ExactModel, Posterior, added
+from skgen._rows import Rows
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart
 from skgen.models.conjugate import ConjugateTerms

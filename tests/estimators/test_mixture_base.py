@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skgen import GaussianMixture
-from skgen._tiles import Rows
+from skgen._rows import Rows
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators._repairs import MOST_RESTARTS, Repairs
 from skgen.models.mixture import GaussianMixtureModel

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.stats import multivariate_normal
 
-from skgen._tiles import Observed, Tile
+from skgen._rows import Observed, Tile
 from tests.parts import normal
 
 K, D, Q = 3, 5, 2

@@ -9,8 +9,8 @@ from scipy.special import betaln, gammaln, logsumexp
 from scipy.stats import f, kstest, multivariate_normal, multivariate_t, t, wishart
 from sklearn.mixture import BayesianGaussianMixture as Plain
 
-from skgen._exact import added
-from skgen._tiles import Observed, Rows, Tile
+from skgen._exact_model import added
+from skgen._rows import Observed, Rows, Tile
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.bayesian_mixture import BayesianMixture, NormalWishart, log_gamma_rise, multivariate_digamma
 from skgen.models.weight_priors import WEIGHT_PRIORS

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skgen._tiles import Tile
+from skgen._rows import Tile
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.conditioning import conditional, marginal
 from skgen.models.mixture import GaussianMixtureModel

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as PlainFactorAnalysis
 from sklearn.mixture import GaussianMixture as PlainMixture
 
-from skgen._tiles import Rows, Tile
+from skgen._rows import Rows, Tile
 from skgen.models.factor_mixture import NOISES, FactorMixture
 from skgen.training.expectation import Expectation
 from tests.models.factor_parts import ROUNDING, D, K, Q, covariances, parameters_of, sampled, with_missing

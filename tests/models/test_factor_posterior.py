@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from skgen._tiles import Rows, Tile
+from skgen._rows import Rows, Tile
 from skgen.models.factor_mixture import NOISES, FactorMixture
 from skgen.models.factor_posterior import pooled
 from skgen.training.expectation import Expectation

@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from skgen._exact import added
-from skgen._tiles import Rows
+from skgen._exact_model import added
+from skgen._rows import Rows
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.training.em import BatchEM
 from skgen.training.expectation import Expectation

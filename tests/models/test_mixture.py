@@ -6,8 +6,8 @@ import torch
 from scipy.stats import chi2
 from sklearn.mixture import GaussianMixture as PlainMixture
 
-from skgen._exact import added
-from skgen._tiles import Rows, Tile
+from skgen._exact_model import added
+from skgen._rows import Rows, Tile
 from skgen.distributions.covariance import COVARIANCES, Full
 from skgen.models.mixture import NO_WEIGHT, GaussianMixtureModel, chosen
 from skgen.training.expectation import Expectation

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as PlainMixture
 
-from skgen._tiles import Rows, Tile
+from skgen._rows import Rows, Tile
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.mixture import EPSILON, RESOLVED, GaussianMixtureModel
 from skgen.training.expectation import Expectation

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from skgen._tiles import Rows
+from skgen._rows import Rows
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.noise_profile import (
@@ -14,7 +14,7 @@ from skgen.models.noise_profile import (
     profiled,
     starting_noise,
 )
-from skgen.models.principal import moment_covariance
+from skgen.models.principal_components import moment_covariance
 from skgen.training.em import BatchEM
 from skgen.training.expectation import Expectation
 from tests.oracles import central_differences

@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from skgen._exact import added
-from skgen._tiles import Rows
+from skgen._exact_model import added
+from skgen._rows import Rows
 from skgen.training.expectation import Expectation, Solver, mixed
 from tests.exact_models import PROBLEMS, DiagonalMixture, mixture_problem
 from tests.oracles import central_differences

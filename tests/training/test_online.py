@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from skgen._tiles import Rows
+from skgen._rows import Rows
 from skgen.training.em import BatchEM
 from skgen.training.online import ENTRIES_PER_PARAMETER, OnlineEM
 from tests.exact_models import PROBLEMS, mixture_problem

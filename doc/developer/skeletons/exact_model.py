@@ -7,8 +7,8 @@ It works as it stands, with every solver:
 import torch
 from torch import Tensor
 
-from skgen._exact import ExactModel, Parameters, Posterior, Statistics
-from skgen._tiles import Tile
+from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._rows import Tile
 from skgen.models.mixture import chosen
 
 

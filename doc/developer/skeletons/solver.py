@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError
 
-from skgen._exact import Parameters, Statistics
+from skgen._exact_model import Parameters, Statistics
 from skgen.training.expectation import Solver
 
 GROWTH = 1.2

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skgen._exact import Statistics
+from skgen._exact_model import Statistics
 from skgen.distributions.covariance import Covariance
 
 SMALLEST_LOG = {torch.float64: -300.0, torch.float32: -80.0}

@@ -4,7 +4,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators import _given
+from skgen.estimators import _mixture_parameters
 
 
 class NormalComponents:
@@ -17,19 +17,19 @@ class NormalComponents:
     @property
     def covariances_(self):
         """Covariances, in the shape that ``covariance_type`` says."""
-        return self._cast(_given.shown(self._covariance, self.parameters_["covariances"]))
+        return self._cast(_mixture_parameters.shown(self._covariance, self.parameters_["covariances"]))
 
     @property
     def precisions_(self):
         """Inverses of the covariances."""
         precision = self._covariance.precision(torch.tensor(self.parameters_["covariances"]))[0]
-        return self._cast(_given.shown(self._covariance, precision.numpy()))
+        return self._cast(_mixture_parameters.shown(self._covariance, precision.numpy()))
 
     @property
     def precisions_cholesky_(self):
         """Upper triangular factors of the precisions, or their square roots where they are variances."""
         covariances = torch.tensor(self.parameters_["covariances"])
-        return self._cast(_given.shown(self._covariance, self._covariance.whitening(covariances).numpy()))
+        return self._cast(_mixture_parameters.shown(self._covariance, self._covariance.whitening(covariances).numpy()))
 
     def inverse_transform(self, X):
         """Mean of p(x) given responsibilities.
@@ -45,7 +45,7 @@ class NormalComponents:
             Means of the components, weighted by them.
         """
         check_is_fitted(self)
-        shares = _given.responsibilities(X, self.n_components_)
+        shares = _mixture_parameters.responsibilities(X, self.n_components_)
         return (shares @ (self.parameters_["means"] + self.center_)).astype(shares.dtype)
 
     def _message_interval(self):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-import skgen._tiles
-from skgen._tiles import Observed, Rows, Tile
+import skgen._rows
+from skgen._rows import Observed, Rows, Tile
 from tests.parts import normal
 
 NAN = float("nan")
@@ -70,7 +70,7 @@ def test_missing_entries_are_zero_whatever_the_center(generator):
 def test_the_rows_looked_through_at_a_time_change_nothing(scan_rows, monkeypatch, generator):
     x = rows_with_gaps(generator)
     expected = list(Rows(x, incomplete_tile_rows=5))
-    monkeypatch.setattr(skgen._tiles, "SCAN_ROWS", scan_rows)
+    monkeypatch.setattr(skgen._rows, "SCAN_ROWS", scan_rows)
     for tile, other in zip(Rows(x, incomplete_tile_rows=5), expected, strict=True):
         assert tile.x.equal(other.x)
         assert (tile.observed is None) == (other.observed is None)

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from skgen._tiles import Tile
+from skgen._rows import Tile
 from skgen.distributions.covariance import COVARIANCES
 from skgen.models.mixture import GaussianMixtureModel, magnitude
-from skgen.models.products import Products, normalized
+from skgen.models.mixture_e_step import Products, normalized
 from tests.mixtures import ROUNDING, D, K, drawn, parameters_of
 from tests.parts import normal
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from skgen._exact import added
-from skgen._tiles import Rows
+from skgen._exact_model import added
+from skgen._rows import Rows
 from skgen.models.linear_gaussian import LinearGaussian
-from skgen.models.principal import (
+from skgen.models.principal_components import (
     moment_spectrum,
     principal_axes,
     principal_parameters,

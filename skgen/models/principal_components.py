@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skgen._exact import Parameters, Statistics
-from skgen._tiles import Rows
+from skgen._exact_model import Parameters, Statistics
+from skgen._rows import Rows
 from skgen.distributions.gram import gram
 from skgen.distributions.rotation import signs
 

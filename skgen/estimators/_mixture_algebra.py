@@ -6,7 +6,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators import _given
+from skgen.estimators import _mixture_parameters
 from skgen.estimators._arrays import as_array
 from skgen.estimators._iterative import Runtime
 from skgen.models.conditioning import conditional, marginal
@@ -43,14 +43,14 @@ class DerivedMixtures:
         mixture = cls(k, covariance_type=covariance_type, **params)
         mixture._validate_params()
         structure = COVARIANCES[covariance_type]
-        log_weights = _given.log_weights(weights, "weights", k)
-        means = _given.checked(means, "means", (k, d))
-        covariances = _given.checked(covariances, "covariances", structure.shape(k, d))
+        log_weights = _mixture_parameters.log_weights(weights, "weights", k)
+        means = _mixture_parameters.checked(means, "means", (k, d))
+        covariances = _mixture_parameters.checked(covariances, "covariances", structure.shape(k, d))
         return mixture._with(
             {
                 "log_weights": log_weights,
                 "means": torch.tensor(means),
-                "covariances": _given.in_groups(structure, covariances, d, "covariances"),
+                "covariances": _mixture_parameters.in_groups(structure, covariances, d, "covariances"),
             },
             np.zeros(d),
         )
@@ -99,7 +99,7 @@ class DerivedMixtures:
             Covariances that scikit-learn has no structure for become "tied" or "full".
         """
         check_is_fitted(self)
-        return _given.to_sklearn(self, self._covariance, self._tensors("cpu"))
+        return _mixture_parameters.to_sklearn(self, self._covariance, self._tensors("cpu"))
 
     def marginal(self, columns):
         """The mixture of some columns.

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from skgen._exact import ExactModel, Posterior, added
-from skgen._tiles import Observed, Tile
+from skgen._exact_model import ExactModel, Posterior, added
+from skgen._rows import Observed, Tile
 from tests.parts import normal
 
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skgen._tiles import Tile
+from skgen._rows import Tile
 
 Parameters = dict[str, Tensor]
 Statistics = dict[str, Tensor]

@@ -6,7 +6,7 @@ import torch
 
 from skgen import GaussianMixture
 from skgen.distributions.covariance import COVARIANCES
-from skgen.estimators import _given
+from skgen.estimators import _mixture_parameters
 from tests.estimators.test_gaussian_mixture import every_type, rows, start
 
 K, D = 3, 3
@@ -19,10 +19,10 @@ def test_what_is_shown_is_read_back(kind):
     structure = COVARIANCES[kind]
     shape = structure.shape(K, D)
     assert fitted.covariances_.shape == fitted.precisions_.shape == fitted.precisions_cholesky_.shape == shape
-    groups = _given.in_groups(structure, fitted.covariances_, D, "covariances")
+    groups = _mixture_parameters.in_groups(structure, fitted.covariances_, D, "covariances")
     np.testing.assert_array_equal(groups, fitted.parameters_["covariances"])
     matrices = structure.matrices(torch.from_numpy(fitted.parameters_["covariances"]))
-    inverse = structure.matrices(_given.in_groups(structure, fitted.precisions_, D, "precisions"))
+    inverse = structure.matrices(_mixture_parameters.in_groups(structure, fitted.precisions_, D, "precisions"))
     torch.testing.assert_close(matrices @ inverse, torch.eye(D).double().expand_as(matrices), rtol=1e-9, atol=1e-9)
 
 
@@ -32,7 +32,9 @@ def test_a_start_that_is_given_is_the_start(kind):
     given = start(kind, X)
     fitted = GaussianMixture(K, covariance_type=kind, max_iter=1, tol=0, **given).fit(X)
     precision = np.broadcast_to(
-        COVARIANCES[kind].matrices(_given.in_groups(COVARIANCES[kind], np.array(given["precisions_init"]), D, "p")),
+        COVARIANCES[kind].matrices(
+            _mixture_parameters.in_groups(COVARIANCES[kind], np.array(given["precisions_init"]), D, "p")
+        ),
         (K, D, D),
     )
     joint = [
