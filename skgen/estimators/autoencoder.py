@@ -37,7 +37,7 @@ class Autoencoder(NetworkEstimator):
         Hidden layers of the encoder; empty for a linear encoder.
     decoder_hidden_layer_sizes : int or array-like of int, default=None
         Hidden layers of the decoder; None mirrors the encoder's.
-    activation : {"relu", "tanh", "silu", "elu", "gated", "identity"}, default="relu"
+    activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
         Activation of hidden layers.
     dropout : float, default=0.0
         Share of hidden units dropped in training.

@@ -65,6 +65,19 @@ class Tanh(Activation):
         return y, lambda gradient: _aten.tanh_backward(gradient, y)
 
 
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x)), the mean of a binary unit."""
+
+    in_place = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def trace(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        y = x.sigmoid_()
+        return y, lambda gradient: _aten.sigmoid_backward(gradient, y)
+
+
 class SiLU(Activation):
     """x * sigmoid(x) (Elfwing et al. 2018, https://arxiv.org/abs/1702.03118)."""
 
@@ -100,6 +113,7 @@ class Gated(Activation):
 ACTIVATIONS: dict[str, Activation] = {
     "relu": ReLU(),
     "tanh": Tanh(),
+    "sigmoid": Sigmoid(),
     "silu": SiLU(),
     "elu": ELU(),
     "gated": Gated(),

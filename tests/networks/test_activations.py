@@ -7,6 +7,7 @@ X = torch.tensor([[-2.0, -0.5, 0.0, 0.5, 2.0]], dtype=torch.float64)
 FORMULAS = {
     "relu": lambda x: x.clamp_min(0),
     "tanh": lambda x: (torch.exp(2 * x) - 1) / (torch.exp(2 * x) + 1),
+    "sigmoid": lambda x: 1 / (1 + torch.exp(-x)),
     "silu": lambda x: x / (1 + torch.exp(-x)),
     "elu": lambda x: torch.where(x > 0, x, torch.exp(x) - 1),
     "identity": lambda x: x,
