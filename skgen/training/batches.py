@@ -1,7 +1,7 @@
 """Rows in shuffled batches, gathered in blocks on the device that computes."""
 
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import repeat, starmap
 from typing import NamedTuple
 
 import torch
@@ -12,10 +12,19 @@ OTHER_BLOCK_BYTES = 2**26
 
 
 class Batch(NamedTuple):
-    """Standardised rows (batch, features) and their weights (batch,), None for equal weights."""
+    """Standardised rows (batch, features), their weights (batch,), None for equal weights, and what to predict.
+
+    The target has one entry per row; None where rows are all there is.
+    """
 
     x: Tensor
     weight: Tensor | None
+    target: Tensor | None = None
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """The function of each part that there is."""
+        weight, target = (None if part is None else function(part) for part in self[1:])
+        return Batch(function(self.x), weight, target)
 
 
 class Batches:
@@ -35,6 +44,8 @@ class Batches:
         Standardises a block of rows in their own dtype, before the cast; must not write to its argument.
     augment : callable
         Redraws standardised rows, ``augment(x, generator=...)``.
+    target : (n_rows, ...) or None
+        What to predict of each row, on the device of the rows; its dtype is kept.
     """
 
     def __init__(
@@ -47,8 +58,9 @@ class Batches:
         dtype: torch.dtype,
         prepare: Callable[[Tensor], Tensor] | None,
         augment: Callable[..., Tensor],
+        target: Tensor | None = None,
     ) -> None:
-        self.rows, self.weight = rows, weight
+        self.rows, self.weight, self.target = rows, weight, target
         self.batch_size = batch_size
         self.device, self.dtype = device, dtype
         self.prepare, self.augment = prepare, augment
@@ -60,11 +72,13 @@ class Batches:
         self.block = max(1, size // per_batch) * batch_size
 
     def _gather(self, index: Tensor | None, generator: Generator) -> Batch:
-        rows = self.rows if index is None else self.rows.index_select(0, index)
-        weight = self.weight if index is None or self.weight is None else self.weight.index_select(0, index)
+        parts = Batch(self.rows, self.weight, self.target)
+        if index is not None:
+            parts = parts.mapped(lambda part: part.index_select(0, index))
+        rows, weight, target = parts
         x = (rows if self.prepare is None else self.prepare(rows)).to(self.device, self.dtype)
         weight = None if weight is None else weight.to(self.device, self.dtype)
-        return Batch(self.augment(x, generator=generator), weight)
+        return Batch(self.augment(x, generator=generator), weight, None if target is None else target.to(self.device))
 
     def epoch(self, order: Generator, generator: Generator) -> Iterator[Batch]:
         """One pass; ``order`` (CPU) draws the permutation, ``generator`` (device) whatever ``augment`` draws."""
@@ -73,7 +87,6 @@ class Batches:
             return
         permutation = torch.randperm(self.n_rows, generator=order).to(self.rows.device)
         for index in permutation.split(self.block):
-            x, weight = self._gather(index, generator)
-            weights = repeat(None) if weight is None else weight.split(self.batch_size)
-            for part, part_weight in zip(x.split(self.batch_size), weights, strict=False):
-                yield Batch(part, part_weight)
+            block = self._gather(index, generator)
+            parts = (repeat(None) if part is None else part.split(self.batch_size) for part in block)
+            yield from starmap(Batch, zip(*parts, strict=False))

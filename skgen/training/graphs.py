@@ -69,10 +69,10 @@ class GraphedStep:
         if self.refused or batch.x.shape[0] != self.n_rows:
             return self.step(batch, generator, report=report)
         if self.static is None:
-            self.static = Batch(batch.x.clone(), None if batch.weight is None else batch.weight.clone())
-        self.static.x.copy_(batch.x)
-        if self.static.weight is not None and batch.weight is not None:
-            self.static.weight.copy_(batch.weight)
+            self.static = batch.mapped(torch.clone)
+        for static, part in zip(self.static, batch, strict=True):
+            if static is not None and part is not None:
+                static.copy_(part)
         if self.recorded_key != self.key():
             self.recordings.clear()
             self.recorded_key = self.key()

@@ -22,7 +22,7 @@ def make(batch_size=5, *, weight=WEIGHT, prepare=None, augment=None, dtype=torch
 
 def epoch(batches, seed=0):
     found = list(batches.epoch(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)))
-    return [(x.clone(), None if weight is None else weight.clone()) for x, weight in found]
+    return [(x.clone(), None if weight is None else weight.clone()) for x, weight, _ in found]
 
 
 @pytest.fixture(params=[1, 2**20], ids=["streamed", "resident"], autouse=True)
@@ -102,5 +102,15 @@ def test_augmentation_draws_from_the_generator_of_the_device():
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, again, strict=True))
     source = torch.Generator().manual_seed(1)
     batches, order = make(23, augment=augment), torch.Generator().manual_seed(0)
-    ((one, _),), ((two, _),) = (list(batches.epoch(order, source)) for _ in range(2))
+    ((one, _, _),), ((two, _, _),) = (list(batches.epoch(order, source)) for _ in range(2))
     assert not torch.equal(one, two)
+
+
+def test_the_target_goes_with_its_row():
+    target = torch.arange(23)
+    for batch_size in (5, 100):
+        batches = make(batch_size)
+        batches.target = target
+        found = list(batches.epoch(torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)))
+        assert found[0].target.dtype == torch.int64
+        assert torch.equal(torch.cat([batch.x[:, 0] for batch in found]), 3.0 * torch.cat([b.target for b in found]))
