@@ -1,7 +1,5 @@
 """Rows before training: scaling, splitting, batches and validation."""
 
-from functools import partial
-
 import numpy as np
 import torch
 
@@ -94,7 +92,7 @@ def _resident(rows, device):
     return device.type == "mps" and rows.dtype == torch.float32  # it has no float64
 
 
-def training_batches(X, weight, batch_size, model, standardization):
+def training_batches(X, weight, batch_size, model, standardization, augment):
     """Batches for a model on its device and in its dtype; rows go to a GPU once if they fit there."""
     device = model.scale.device
     rows = as_tensor(X)
@@ -107,7 +105,7 @@ def training_batches(X, weight, batch_size, model, standardization):
         device=device,
         dtype=model.scale.dtype,
         prepare=standardizer(standardization, rows),
-        augment=partial(model.likelihood.augment, shared=len(X) <= batch_size),
+        augment=augment,
     )
 
 

@@ -1,7 +1,6 @@
-"""From fitted arrays to modules, and rows through them: what estimators made of networks do after training."""
+"""From fitted arrays to modules, and rows through them: what estimators of modules do after training."""
 
 from abc import abstractmethod
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -10,36 +9,42 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen.estimators._arrays import as_array, as_tensor, resolve_device, tiles
-from skgen.estimators._data import clip_to_support
 from skgen.estimators._density import RowScores
 from skgen.estimators._iterative import IterativeEstimator
 from skgen.estimators._warnings import warn_user
-from skgen.networks import MLP
 
 
-def layer_sizes(value, parameter):
-    """Hidden layer sizes as a tuple of positive integers."""
-    sizes = tuple(np.atleast_1d(np.array(value, dtype=object)))
-    if not all(isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes):
-        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
-    return tuple(int(size) for size in sizes)
+class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, IterativeEstimator):
+    """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed.
 
-
-class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, IterativeEstimator):
-    """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed."""
+    A module has buffers ``shift`` and ``scale``, a method ``standardize``, and its ``width``: the most numbers that it
+    holds per row at once.
+    """
 
     @abstractmethod
     def _build_model(self, n_features):
         """The untrained model, from what ``_decide`` stored."""
 
-    def _check_rows(self, X, spec, *, reset=False):
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
-        return clip_to_support(self, X, spec.build(1).support, spec)
+    @abstractmethod
+    def _in_support(self, X, *, training):
+        """Rows that the model takes: values clipped where it has bounds, refused where it cannot take them.
+
+        ``training`` says that they are rows to learn from, which the parameters describe; rows to infer on are
+        described by what was fitted.
+        """
+
+    def _row_checks(self):
+        """What ``check_array`` is to accept of rows, besides their dtypes."""
+        return {}
+
+    def _check_rows(self, X, *, training, reset=False):
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], **self._row_checks())
+        return self._in_support(X, training=training)
 
     def _check_input(self, X):
         """Rows to infer on."""
         check_is_fitted(self)
-        return self._check_rows(X, self.likelihood_)
+        return self._check_rows(X, training=False)
 
     def _fitted_model(self):
         model = self._build_model(self.n_features_in_).double()
@@ -65,11 +70,10 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScore
     def _map_rows(self, X, function, numbers_per_row):
         """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
         model = self._module(X.dtype)
-        rows = as_tensor(X)
         columns = []
         with torch.inference_mode():
-            for tile in tiles(len(X), numbers_per_row, X.itemsize):
-                x = model.standardize(rows[tile].to(model.scale.device))
+            for tile in tiles(len(X), numbers_per_row, X.dtype.itemsize):
+                x = model.standardize(as_tensor(X[tile]).to(model.scale.device))
                 values = [value.cpu().numpy() for value in function(model, x)]
                 # Filled in place: small arrays kept from each tile would pin the heap that its large ones leave.
                 columns = columns or [np.empty((len(X), *value.shape[1:]), value.dtype) for value in values]
@@ -101,26 +105,6 @@ class FittedNetworks(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScore
         with torch.inference_mode():
             parts = tiles(len(Z), model.width, Z.itemsize)
             return np.concatenate([as_array(model.decode(latent[part].to(model.scale.device))) for part in parts])
-
-    # -- networks -------------------------------------------------------------------------------------------------
-
-    def _network_sizes(self):
-        """What the networks are built from, as plain values."""
-        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        decoder = self.decoder_hidden_layer_sizes
-        return {
-            "n_components": int(self.n_components),
-            "encoder_sizes": sizes,
-            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
-            "activation": self.activation,
-            "dropout": float(self.dropout),
-        }
-
-    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
-        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
-        a = self._architecture
-        encoder = MLP(n_inputs, a["encoder_sizes"], n_code, a["activation"], a["dropout"])
-        return encoder, MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"], a["dropout"])
 
     @property
     def _n_features_out(self):

@@ -9,9 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgen.distributions.normal import sobol_normal
 from skgen.estimators._arrays import RunningMoments, as_array, tiles
-from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._loss import KLSchedule
+from skgen.estimators._networks import NetworkEstimator
 from skgen.objectives import ELBO
 
 ACTIVE_VARIANCE = 0.01

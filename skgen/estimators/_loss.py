@@ -61,6 +61,11 @@ class TermsLoss:
         self.kl_weight = 1.0
         self._constants = {}
 
+    @property
+    def monitor(self):
+        """Name of the reported mean that progress is measured by."""
+        return self.objective.monitor
+
     def begin(self, epoch):
         """Set what changes from epoch to epoch."""
         self.kl_weight = self.kl_schedule.weight(epoch)

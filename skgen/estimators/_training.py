@@ -1,4 +1,4 @@
-"""A fit of networks in progress: gradient steps by epochs, validation rows, and what a later call continues from."""
+"""A fit by gradients in progress: steps by epochs, measures after each, and what a later call continues from."""
 
 import math
 
@@ -18,31 +18,35 @@ SMOOTHED = 10
 
 
 class TrainingRun(Run):
-    """Trains networks epoch by epoch.
+    """Trains a module epoch by epoch.
 
     Parameters
     ----------
-    model : NetworkModel
+    model : nn.Module
         What is trained.
     parameters : FlatParameters
         Its parameters.
-    loss : TermsLoss
+    loss : callable
+        Of a batch and a generator, as :class:`~skgen.estimators._loss.TermsLoss` is.
     batches : Batches
     order, generator : torch.Generator
         For permutations (CPU) and for everything else (the device).
-    validate : callable or None
-        Computes the monitored value on the validation rows with the parameters in force.
+    measures : callable or None
+        Computes what is recorded after each epoch besides the loss's terms, with the parameters in force.
+    validated : bool
+        Whether there are validation rows; the entry of one that is monitored is called ``validation_<monitor>``.
     settings : estimator
         Read for its optimisation and stopping parameters.
     n_epochs : int
         Largest number of epochs of this run.
     """
 
-    def __init__(self, model, parameters, loss, batches, *, order, generator, validate, settings, n_epochs):
+    def __init__(self, model, parameters, loss, batches, *, order, generator, measures, validated, settings, n_epochs):
         super().__init__(Plateau(settings.tol, settings.n_iter_no_change), n_epochs, keep=settings.early_stopping)
         self.model, self.parameters, self.loss, self.batches = model, parameters, loss, batches
         self.order, self.generator = order, generator
-        self.validate = validate
+        self.measures, self.validated = measures, validated
+        self.measured = set()
         self.settings = settings
         self.optimizer = SOLVERS[settings.solver](
             parameters,
@@ -60,8 +64,8 @@ class TrainingRun(Run):
     @property
     def monitored(self):
         """Name of the history entry that progress is measured by."""
-        name = self.loss.objective.monitor
-        return f"validation_{name}" if self.validate and self.settings.early_stopping else name
+        name = self.loss.monitor
+        return f"validation_{name}" if self.validated and self.settings.early_stopping else name
 
     @property
     def device(self):
@@ -78,7 +82,8 @@ class TrainingRun(Run):
         return self.loss.settled(self.epoch)
 
     def _before(self, epoch):
-        progress = min(1.0, (epoch - self.start) / self.settings.max_iter)
+        first, length = self.settings._schedule_span(self)
+        progress = min(1.0, (epoch - first) / length)
         self.step.learning_rate = self.settings.learning_rate * LEARNING_RATE_SCHEDULES[
             self.settings.learning_rate_schedule
         ](progress)
@@ -99,11 +104,17 @@ class TrainingRun(Run):
                 raise diverged(self.epoch, "a weight")
             record = self.loss.in_user_units(record)
             record |= self.loss.scheduled | {"learning_rate": float(self.step.learning_rate)}
-            if self.validate is not None:
-                record[name := f"validation_{self.loss.objective.monitor}"] = self.validate()
-                if not math.isfinite(record[name]):
-                    raise diverged(self.epoch, name)
+            if self.measures is not None:
+                record |= self._measure()
             yield record
+
+    def _measure(self):
+        found = self.measures()
+        bad = [name for name, value in found.items() if not math.isfinite(value)]
+        if bad:
+            raise diverged(self.epoch, ", ".join(bad))
+        self.measured.update(found)
+        return found
 
     def _progress(self):
         """The monitored value: of this epoch where it is the same rows and noise every time, else a recent mean.
@@ -111,7 +122,7 @@ class TrainingRun(Run):
         Reported batches are a sample, and the highest of many noisy values would end training too soon.
         """
         values = self.history[self.monitored]
-        exact = self.monitored.startswith("validation_") or self.optimizer.line_search
+        exact = self.monitored in self.measured or self.optimizer.line_search
         recent = values[-1:] if exact else values[self.start :][-SMOOTHED:]
         return sum(recent) / len(recent)
 

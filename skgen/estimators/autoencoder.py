@@ -6,8 +6,8 @@ from numbers import Integral
 
 import torch
 
-from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import no_noise
+from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.likelihoods import Bernoulli, Gaussian

@@ -42,7 +42,7 @@ class Batches:
         Weights with mean 1.
     prepare : callable or None
         Standardises a block of rows in their own dtype, before the cast; must not write to its argument.
-    augment : callable
+    augment : callable or None
         Redraws standardised rows, ``augment(x, generator=...)``.
     target : (n_rows, ...) or None
         What to predict of each row, on the device of the rows; its dtype is kept.
@@ -57,7 +57,7 @@ class Batches:
         device: torch.device,
         dtype: torch.dtype,
         prepare: Callable[[Tensor], Tensor] | None,
-        augment: Callable[..., Tensor],
+        augment: Callable[..., Tensor] | None,
         target: Tensor | None = None,
     ) -> None:
         self.rows, self.weight, self.target = rows, weight, target

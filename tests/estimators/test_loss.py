@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import training_noise
+from skgen.estimators._networks import NetworkEstimator
 from tests.estimators.configurations import configured, rows
 from tests.oracles import central_differences
 

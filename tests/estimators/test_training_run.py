@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgen import VariationalAutoencoder
-from skgen.estimators._base import NetworkEstimator
+from skgen.estimators._networks import NetworkEstimator
 from skgen.likelihoods import Gaussian
 from tests.estimators.configurations import NETWORKS, configured, rows, vae
 

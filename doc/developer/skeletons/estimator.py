@@ -8,8 +8,8 @@ from numbers import Integral
 from sklearn.base import DensityMixin
 from torch.distributions import LowRankMultivariateNormal
 
-from skgen.estimators._base import NetworkEstimator
 from skgen.estimators._loss import training_noise
+from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval
 from skgen.likelihoods import Gaussian
