@@ -28,16 +28,27 @@ def kl_to_standard_normal(mean: Tensor, log_scale: Tensor) -> Tensor:
     return 0.5 * (mean.square() + torch.exp(2 * log_scale) - 1) - log_scale
 
 
-def sobol_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
-    """Scrambled Sobol points mapped to N(0, I), float64, shape (n_draws, n_features).
+def sobol_uniform(n_draws: int, n_features: int, seed: int) -> Tensor:
+    """Scrambled Sobol points in the unit cube, float64, shape (n_draws, n_features).
 
     A block of 2^k points integrates smooth functions far better than independent draws (Owen 1998,
-    https://doi.org/10.1006/jcom.1998.0487). Its own seed is used; global random states are untouched.
+    https://doi.org/10.1006/jcom.1998.0487). Its own seed is used; global random states are untouched. Features beyond
+    the 21201 that have directions are points of further sequences.
     """
+    most = torch.quasirandom.SobolEngine.MAXDIM
+    if n_features > most:
+        rest = sobol_uniform(n_draws, n_features - most, seed + 1)
+        return torch.cat([sobol_uniform(n_draws, most, seed), rest], -1)
     engine = torch.quasirandom.SobolEngine(n_features, scramble=True, seed=seed)
     points: Tensor = engine.draw(n_draws, dtype=torch.float64)
     # The engine gives its first point in torch's default dtype, which is the user's to choose.
     points[0] = engine.shift.double() / 2**engine.MAXBIT
+    return points
+
+
+def sobol_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
+    """Scrambled Sobol points mapped to N(0, I), float64, shape (n_draws, n_features)."""
+    points = sobol_uniform(n_draws, n_features, seed)
     normal: Tensor = torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
     return normal
 

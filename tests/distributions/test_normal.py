@@ -8,6 +8,7 @@ from skgen.distributions.normal import (
     kl_to_standard_normal,
     normal_log_prob,
     sobol_normal,
+    sobol_uniform,
     standard_normal_log_prob,
 )
 from tests.oracles import process_state
@@ -37,6 +38,13 @@ def test_a_sobol_block_integrates_better_than_independent_draws():
     # Independent draws have standard errors of 1 / 32 and sqrt(2) / 32.
     assert block.mean(0).abs().max() < 0.1 / 32
     assert (block.square().mean(0) - 1).abs().max() < 0.5 * math.sqrt(2) / 32
+
+
+def test_a_sobol_block_may_have_more_features_than_a_sequence():
+    block = sobol_uniform(16, 21205, seed=0)
+    # Sixteen points of a sequence lie in sixteen equal parts of each axis.
+    assert torch.equal((16 * block).floor().long().sort(0).values, torch.arange(16).unsqueeze(1).expand(-1, 21205))
+    assert not torch.equal(block[:, :4], block[:, 21201:])
 
 
 def test_a_sobol_block_is_standard_normal_over_seeds_and_follows_its_seed():
