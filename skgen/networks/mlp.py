@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from skgen._trace import Pullback, Tracer
 from skgen.networks.activations import ACTIVATIONS, Activation
 from skgen.networks.base import Network
+from skgen.networks.products import low_precision_product
 
 Product = Callable[..., Tensor]
 
@@ -159,7 +160,7 @@ class MLP(Network):
         slopes = [weight[:-1].t() for weight in weights]
         padded = sizes[-1] != weights[-1].shape[1]
         workspaces = Workspaces(sizes, weights)
-        product: Product = _low_precision_product if low_precision else torch.mm
+        product: Product = low_precision_product if low_precision else torch.mm
         drops = self.dropout > 0
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
@@ -180,7 +181,7 @@ class MLP(Network):
                     g = space.padded_gradient
                 for i in range(len(weights) - 1, -1, -1):
                     if low_precision:
-                        gradients[i].add_(_low_precision_product(space.transposed[i], g))
+                        gradients[i].add_(low_precision_product(space.transposed[i], g))
                     else:
                         gradients[i].addmm_(space.transposed[i], g)
                     if i == 0 and not input_gradient:
@@ -215,9 +216,3 @@ class MLP(Network):
             return [pullback]
         torch.mul(value, mask, out=out)
         return [mask.mul, pullback]
-
-
-def _low_precision_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """Matrix product in bfloat16, returned in the dtype of its arguments."""
-    product = a.bfloat16() @ b.bfloat16()
-    return product.to(a.dtype) if out is None else out.copy_(product)

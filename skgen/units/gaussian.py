@@ -1,0 +1,27 @@
+"""Linear units."""
+
+import torch
+from torch import Generator, Tensor
+
+from skgen.distributions.normal import LOG_2PI
+from skgen.units.base import Units
+
+
+class GaussianUnits(Units):
+    r"""Real units with unit variance: base measure N(x; 0, 1), :math:`A(\theta) = \theta^2 / 2`."""
+
+    measure = "density"
+    unbounded = True
+    scaled = True
+
+    def log_partition(self, field: Tensor) -> Tensor:
+        return 0.5 * field.square()
+
+    def mean(self, field: Tensor, *, out: Tensor | None = None) -> Tensor:
+        return field
+
+    def draw(self, field: Tensor, generator: Generator) -> Tensor:
+        return torch.empty_like(field).normal_(generator=generator).add_(field)
+
+    def log_base(self, x: Tensor) -> Tensor:
+        return -0.5 * (x.square().sum(-1) + self.n_units * LOG_2PI)
