@@ -14,7 +14,7 @@ from skgen.estimators._iterative import IterativeEstimator
 from skgen.estimators._warnings import warn_user
 
 
-class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, IterativeEstimator):
+class ModuleHolder(IterativeEstimator):
     """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed.
 
     A module has buffers ``shift`` and ``scale``, a method ``standardize``, and its ``width``: the most numbers that it
@@ -80,6 +80,10 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
                 for column, value in zip(columns, values, strict=True):
                     column[tile] = value
         return columns
+
+
+class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, ModuleHolder):
+    """Base of the estimators whose module has latent variables, which rows are transformed to and decoded from."""
 
     def inverse_transform(self, X):
         """Decode latent rows to the mean of p(x | z), in the units of the training rows.
