@@ -30,6 +30,8 @@ __all__ = ["Checkpoint", "EarlyStopping", "LossMonitor", "TimeBudget"]
 
 STEPS = ("epoch", "iteration")
 """Names of the tasks that a fit consists of: epochs of gradient steps, or iterations of EM."""
+STAGES = ("layer", "fine-tuning", "pretraining")
+"""Names of the tasks that steps may be parts of, where a fit has several stages."""
 
 
 class _Callback:
@@ -61,16 +63,18 @@ class _Callback:
         return run
 
     def _of(self, context):
-        """What was kept for the fit that a step belongs to."""
-        return self._fits[id(context.parent)]
+        """What was kept for the fit that a task belongs to, or is."""
+        while id(context) not in self._fits:
+            context = context.parent
+        return self._fits[id(context)]
 
     def __getstate__(self):
         return self.__dict__ | {"_fits": {}}
 
 
-def _is_step(context):
-    """Whether a task is one step of a fit, not the fit itself."""
-    return context.task_name in STEPS
+def _is_fit(context):
+    """Whether a task is a fit, not a step or a stage of one."""
+    return context.task_name not in STEPS + STAGES
 
 
 class LossMonitor(_Callback):
@@ -112,7 +116,7 @@ class LossMonitor(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Open the log of a fit."""
-        if _is_step(context):
+        if not _is_fit(context):
             return
         self._run(estimator)
         tasks = [context]
@@ -127,7 +131,7 @@ class LossMonitor(_Callback):
         """Record what the history has gained."""
         run = estimator._runtime.run
         history = estimator.history_ if run is None else run.history
-        name = self._of(context) if _is_step(context) else self._fits[id(context)]
+        name = self._of(context)
         log = self.logs_[name]
         seen = {entry: len(values) for entry, values in log["history"].items()}
         gained = {entry: values[seen.get(entry, 0) :] for entry, values in history.items()}
@@ -225,7 +229,7 @@ class EarlyStopping(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Tell the run what to watch: it stops itself, and its checkpoints know how far patience has gone."""
-        if not _is_step(context):
+        if _is_fit(context):
             self._run(estimator).watch(
                 self.settings,
                 monitor=self.monitor,
@@ -264,13 +268,13 @@ class TimeBudget(_Callback):
 
     def on_fit_task_begin(self, estimator, context):
         """Start the clock of a fit."""
-        if not _is_step(context):
+        if _is_fit(context):
             self._run(estimator)
             self._fits[id(context)] = time.monotonic()
 
     def on_fit_task_end(self, estimator, context):
         """Whether the time is over."""
-        if not _is_step(context) or time.monotonic() - self._of(context) < self.seconds:
+        if _is_fit(context) or time.monotonic() - self._of(context) < self.seconds:
             return False
         self._run(estimator).interrupted = True
         return True
@@ -338,7 +342,7 @@ class Checkpoint(_Callback):
 
     def on_fit_task_begin(self, estimator, context, *, X=None, metadata=None):
         """Continue a fit from its file, if there is one."""
-        if _is_step(context):
+        if not _is_fit(context):
             return
         run = self._run(estimator)
         os.makedirs(self.folder, exist_ok=True)
@@ -351,13 +355,10 @@ class Checkpoint(_Callback):
 
     def on_fit_task_end(self, estimator, context):
         """Save the state after an epoch, or remove the file of a fit that has ended."""
-        if _is_step(context):
-            run, path = self._of(context)
-            if run.epoch % self.every == 0:
-                self._save(path, run.state())
-            return
-        run, path = self._fits[id(context)]
-        if run.finished or not run.interrupted:
+        run, path = self._of(context)
+        if context.task_name in STEPS and run.epoch % self.every == 0:
+            self._save(path, run.state())
+        if _is_fit(context) and (run.finished or not run.interrupted):
             with suppress(FileNotFoundError):
                 os.remove(path)
 

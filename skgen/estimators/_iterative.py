@@ -90,11 +90,15 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
         """Number of records from one message to the next, where ``verbose`` asks for messages."""
         return self.verbose
 
+    def _most_tasks(self):
+        """Largest number of tasks that a fit consists of."""
+        return self.max_iter
+
     # -- the course of a fit --------------------------------------------------------------------------------------
 
     def _fit(self, X, y, metadata):
         """The body of ``fit``."""
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context = self._init_callback_context(max_subtasks=self._most_tasks())
         with _all_or_nothing(self), _messages(self.verbose):
             fresh = not (self.warm_start and self.__sklearn_is_fitted__())
             X, metadata, data = self._prepare(X, metadata, fresh=fresh)
