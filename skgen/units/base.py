@@ -49,8 +49,11 @@ class Units(nn.Module, ABC):
     def log_base(self, x: Tensor) -> Tensor:
         """Logarithm of the base measure, summed over units, (..., n_units) to (...)."""
 
-    def states(self) -> Tensor | None:
-        """Every joint state of the layer, (n_states, n_units); None where there are infinitely many."""
+    def states(self, numbers: Tensor | None = None) -> Tensor | None:
+        """The joint states of the layer with the given numbers, from 0 to n_states - 1, (len(numbers), n_units).
+
+        All of them without numbers, and None where there are infinitely many.
+        """
         return None
 
     @property

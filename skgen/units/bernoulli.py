@@ -31,9 +31,9 @@ class BernoulliUnits(Units):
     def n_states(self) -> int:
         return int(2**self.n_units)
 
-    def states(self) -> Tensor:
-        numbers = torch.arange(self.n_states).unsqueeze(1)
-        return (numbers >> torch.arange(self.n_units) & 1).double()
+    def states(self, numbers: Tensor | None = None) -> Tensor:
+        numbers = torch.arange(self.n_states) if numbers is None else numbers
+        return (numbers.unsqueeze(1) >> torch.arange(self.n_units, device=numbers.device) & 1).double()
 
     def initial_bias(self, mean: Tensor, *, least: float = 1e-3) -> Tensor:
         return torch.logit(mean.clamp(least, 1 - least))
