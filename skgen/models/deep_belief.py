@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
+from skgen.distributions.bernoulli import bernoulli_draw
 from skgen.models.energy import BoltzmannMachine, RestrictedBoltzmannMachine
 
 
@@ -16,6 +17,11 @@ def visible_log_prob(machine: BoltzmannMachine, v: Tensor, h: Tensor) -> Tensor:
     value = machine.visible.log_base(features) + (features * field).sum(-1)
     value = value - machine.visible.log_partition(field).sum(-1)
     return value if machine.log_scale is None else value - machine.log_scale.expand(v.shape[-1]).sum()
+
+
+def hidden_log_prob(machine: BoltzmannMachine, field: Tensor, h: Tensor) -> Tensor:
+    """log p(h | v) of rows given the fields of their hidden units, (rows,)."""
+    return machine.hidden.log_base(h) + (h * field).sum(-1) - machine.hidden.log_partition(field).sum(-1)
 
 
 def add_generation_gradient(
@@ -121,6 +127,29 @@ class DeepBeliefNetwork(nn.Module):
         sizes = [self.bottom.visible.n_units, *self.n_drawn, self.top.visible.n_units, self.top.hidden.n_units]
         return 4 * max(a + b for a, b in pairwise(sizes))
 
+    @property
+    def shift(self) -> Tensor:
+        """What is subtracted from rows."""
+        return self.bottom.shift
+
+    @property
+    def scale(self) -> Tensor:
+        """What rows are then divided by."""
+        return self.bottom.scale
+
+    def standardize(self, rows: Tensor) -> Tensor:
+        """Rows in the user's units to visible states."""
+        return self.bottom.standardize(rows)
+
+    def restore(self, v: Tensor) -> Tensor:
+        """Visible states to the user's units."""
+        return self.bottom.restore(v)
+
+    @property
+    def log_jacobian(self) -> Tensor:
+        """Log-determinant of the standardisation, to add to log-densities of v."""
+        return self.bottom.log_jacobian
+
     # -- up and down --------------------------------------------------------------------------------------------
 
     def encode(self, v: Tensor, n_layers: int) -> Tensor:
@@ -135,11 +164,14 @@ class DeepBeliefNetwork(nn.Module):
             h = machine.visible_mean(h)
         return h
 
-    def ascend(self, v: Tensor, generator: Generator) -> list[Tensor]:
-        """Draws of all layers up to the visible units of the top, bottom to top, v first."""
+    def ascend(self, v: Tensor, generator: Generator, *, shared: bool = False) -> list[Tensor]:
+        """Draws of all layers up to the visible units of the top, bottom to top, v first.
+
+        With ``shared`` equal rows draw alike, so that a row's weight means its repetition.
+        """
         states = [v]
         for machine in self._recognition:
-            states.append(machine.draw_hidden(states[-1], generator))
+            states.append(bernoulli_draw(machine.hidden_mean(states[-1]), generator, shared=shared))
         return states
 
     def descend(self, h: Tensor, generator: Generator) -> list[Tensor]:
@@ -171,31 +203,44 @@ class DeepBeliefNetwork(nn.Module):
         for up, down, uniform in zip(self._recognition, self._generation, uniforms, strict=True):
             field = up.hidden_field(v) if field is None else field
             h = (uniform < up.hidden.mean(field).view(n_draws, n_rows, -1)).to(v.dtype).flatten(0, 1)
-            log_q = up.hidden.log_base(h) + (h * field).sum(-1) - up.hidden.log_partition(field).sum(-1)
-            total = total + visible_log_prob(down, v, h) - log_q
+            total = total + visible_log_prob(down, v, h) - hidden_log_prob(up, field, h)
             v, field = h, None
         return (total - self.top.free_energy(v)).view(n_draws, n_rows)
 
     # -- wake and sleep -----------------------------------------------------------------------------------------
 
-    def wake(self, v: Tensor, generator: Generator, weight: Tensor | None = None) -> Tensor:
+    def wake(
+        self, v: Tensor, generator: Generator, weight: Tensor | None = None, *, shared: bool = False
+    ) -> list[Tensor]:
         """Draw upwards and add the gradient of minus the mean log p of what is drawn downwards given what is above.
 
-        With that of the top at the states returned, the visible units of the top, it is an unbiased gradient of minus
-        the variational bound by all but the recognition parameters.
+        With that of the top at the last of the states returned, its visible units, it is an unbiased gradient of minus
+        the variational bound by all but the recognition parameters. ``shared`` is as in :meth:`ascend`.
         """
-        states = self.ascend(v, generator)
+        states = self.ascend(v, generator, shared=shared)
         for machine, (below, above) in zip(self._generation, pairwise(states), strict=True):
             add_generation_gradient(machine, below, above, weight)
-        return states[-1]
+        return states
 
-    def sleep(self, h: Tensor, generator: Generator) -> Tensor:
+    def sleep(self, h: Tensor, generator: Generator) -> list[Tensor]:
         """Draw downwards from states of the top's visible units and add the gradient of minus the mean log q.
 
         Where they are draws of the top, it is an unbiased gradient of E_p[-log q(h | v)] by the recognition
-        parameters, which makes q the model's posterior (and not the gradient of the bound). Returns the visible units.
+        parameters, which makes q the model's posterior (and not the gradient of the bound).
         """
         states = self.descend(h, generator)
         for machine, (below, above) in zip(self._recognition, pairwise(states), strict=True):
             add_recognition_gradient(machine, below, above)
-        return states[0]
+        return states
+
+    def generation_log_prob(self, states: Sequence[Tensor]) -> Tensor:
+        """log p of the states of all layers but the last, given those, (rows,); bottom to top."""
+        pairs = zip(self._generation, pairwise(states), strict=True)
+        return sum((visible_log_prob(machine, *pair) for machine, pair in pairs), states[0].new_zeros(len(states[0])))
+
+    def recognition_log_prob(self, states: Sequence[Tensor]) -> Tensor:
+        """log q of the states of all layers but the first, given that, (rows,); bottom to top."""
+        total = states[0].new_zeros(len(states[0]))
+        for machine, (below, above) in zip(self._recognition, pairwise(states), strict=True):
+            total = total + hidden_log_prob(machine, machine.hidden_field(below), above)
+        return total

@@ -250,7 +250,7 @@ def test_the_wake_phase_goes_on_what_is_drawn_upwards(generator):
     found = gradients(network, lambda: reached.append(network.wake(v, seeds[0])))
     with torch.no_grad():
         states = network.ascend(v, seeds[1])
-    assert torch.equal(reached[0], states[-1])
+    assert all(torch.equal(one, other) for one, other in zip(reached[0], states, strict=True))
 
     def add():
         for machine, below, above in zip(network.generation, states, states[1:], strict=False):
@@ -259,6 +259,40 @@ def test_the_wake_phase_goes_on_what_is_drawn_upwards(generator):
     expected = gradients(network, add)
     for name, gradient in found.items():
         assert torch.equal(gradient, expected[name])
+
+
+@torch.no_grad()
+def test_log_probabilities_of_both_directions_are_what_a_weight_consists_of(generator):
+    network = network_from(generator, SIZES["three"], "gaussian")
+    v = rows_of(network, 1, generator)
+    uniforms, drawn = every_state(network)
+    states = [v.expand(len(drawn[0]), -1), *drawn]
+    expected = network.generation_log_prob(states) - network.recognition_log_prob(states)
+    expected -= network.top.free_energy(states[-1])
+    torch.testing.assert_close(network.log_weights(v, uniforms)[:, 0], expected)
+    torch.testing.assert_close(network.recognition_log_prob(states).exp(), posterior(network, v)[:, 0])
+
+
+@torch.no_grad()
+def test_equal_rows_draw_alike_where_they_share_their_draws(generator):
+    network = network_from(generator, SIZES["three"])
+    v = rows_of(network, 1, generator).expand(50, -1)
+    for states in network.ascend(v, generator, shared=True):
+        assert (states == states[0]).all()
+    assert any((states != states[0]).any() for states in network.ascend(v, generator))
+
+
+@torch.no_grad()
+def test_rows_are_standardised_as_the_lowest_machine_does(generator):
+    network = network_from(generator, visible="gaussian")
+    network.bottom.shift.fill_(1.0)
+    network.bottom.scale.fill_(2.0)
+    v = rows_of(network, 3, generator)
+    torch.testing.assert_close(network.standardize(network.restore(v)), v)
+    torch.testing.assert_close(network.restore(v), 2 * v + 1)
+    assert torch.equal(network.shift, torch.ones_like(v[0]))
+    assert torch.equal(network.scale, 2 * network.shift)
+    torch.testing.assert_close(network.log_jacobian, network.bottom.log_jacobian)
 
 
 @pytest.mark.parametrize("add", [add_generation_gradient, add_recognition_gradient])
