@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import torch
 
 from skgen.models.energy import RestrictedBoltzmannMachine
@@ -36,16 +37,19 @@ def states_from(units, n_rows, generator):
     return units.draw(normal(n_rows, units.n_units, generator=generator), generator)
 
 
-def nodes(units, *, limit=14.0, n_nodes=2801):
-    """Every state of one unit or block with the logarithm of its weight in an integral, (n, columns) and (n,)."""
+def nodes(units, *, limit=14.0, n_nodes=401):
+    """Every state of one unit or block with the logarithm of its weight in an integral, (n, columns) and (n,).
+
+    The trapezoidal rule on the real line and that of Gauss and Legendre on the half-line converge exponentially.
+    """
     if units.n_states is not None:
         states = units.states()
         return states, states.new_zeros(len(states))
-    x = torch.linspace(0.0 if units.positive else -limit, limit, n_nodes, dtype=torch.float64)
-    weight = torch.full_like(x, float(x[1] - x[0]))
-    weight[0] /= 2
-    weight[-1] /= 2
-    return x.unsqueeze(1), weight.log()
+    if units.positive:
+        x, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(n_nodes))
+        return limit * (1 + x.unsqueeze(1)) / 2, (weight * limit / 2).log()
+    x = torch.linspace(-limit, limit, n_nodes, dtype=torch.float64)
+    return x.unsqueeze(1), torch.full_like(x, float(x[1] - x[0])).log()
 
 
 def grid(units, n_columns, **quadrature):
@@ -54,6 +58,6 @@ def grid(units, n_columns, **quadrature):
         states = units.states()
         return states, states.new_zeros(len(states))
     x, log_weight = nodes(units, **quadrature)
-    states = torch.tensor(list(itertools.product(x[:, 0].tolist(), repeat=n_columns))).double()
-    weights = torch.tensor(list(itertools.product(log_weight.tolist(), repeat=n_columns))).double()
+    states = torch.tensor(list(itertools.product(x[:, 0].tolist(), repeat=n_columns)), dtype=torch.float64)
+    weights = torch.tensor(list(itertools.product(log_weight.tolist(), repeat=n_columns)), dtype=torch.float64)
     return states, weights.sum(1)

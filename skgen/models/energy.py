@@ -9,6 +9,8 @@ from skgen.models.contrast import Centers, Contrast, Phase
 from skgen.networks.products import low_precision_product
 from skgen.units.base import Units, reusable
 
+__all__ = ["BoltzmannMachine", "Centers", "Phase", "RestrictedBoltzmannMachine", "TemperedMachine"]
+
 WEIGHT_SCALE = 0.01
 """Standard deviation of the weights at the start (Hinton 2010)."""
 
@@ -97,6 +99,10 @@ class BoltzmannMachine:
     def draw_visible(self, h: Tensor, generator: Generator) -> Tensor:
         """One draw of v given h, (rows, n_visible)."""
         return self._from_features(self.visible.draw(self.visible_field(h), generator))
+
+    def hidden_mean_and_draw(self, v: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """E[h | v] and a draw of h given v, twice (rows, n_hidden)."""
+        return self.hidden.mean_and_draw(self.hidden_field(v), generator)
 
     def energy(self, v: Tensor, h: Tensor) -> Tensor:
         """E(v, h) of pairs of rows."""
