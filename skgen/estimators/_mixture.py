@@ -11,13 +11,17 @@ from skgen.estimators._exact_estimator import ExactEstimator
 from skgen.estimators._repairs import Repairs
 from skgen.training import clusters
 from skgen.training.em import BatchEM
-from skgen.training.representatives import representatives
+from skgen.training.representatives import representatives, thinned
 
 START_ROWS, START_ENTRIES = 2000, 2**16
-"""A start is found on rows of so many entries, but on so many rows at least, and as many again for ten components."""
+"""Candidates for a start are found on rows of so many entries, but on so many rows at least, and as many again for ten
+components."""
 TRIAL_ROWS = 20000
-"""Rows that candidates for the start are compared on, after START_ITERATIONS of EM."""
-START_ITERATIONS = 5
+"""Rows that the best candidates are compared on."""
+FIRST_ITERATIONS, FINALISTS = 5, 2
+"""Iterations of EM after which candidates are compared first where there are more rows, and how many are left then."""
+TRIAL_ITERATIONS = 5
+"""Iterations of EM after which the rest are compared."""
 KMEANS_ITERATIONS = 15
 SAME_BOUND = 1e-9
 """Relative difference of bounds that is rounding."""
@@ -50,23 +54,31 @@ class StartedMixture(ExactEstimator):
     # -- starts -----------------------------------------------------------------------------------------------------
 
     def _initial_parameters(self, model, rows, random_state):
-        """The best of some candidates, each an M-step on clusters of some rows, after a few iterations of EM."""
+        """The best of some candidates after a few iterations of EM: all on few rows, the best of them on more."""
         generator = torch.Generator().manual_seed(seed_from(random_state))
-        candidates = self._candidates(model, rows, generator)
+        k = self.n_components_
+        x, weight = representatives(rows.x, rows.weight, TRIAL_ROWS, generator=generator)
+        n_few = max(START_ROWS * (1 + k // 10), START_ENTRIES // rows.n_features)
+        few = self._some(rows, *thinned(x, weight, n_few, generator=generator))
+        fewer = len(few) < len(x)
+        # Where few rows stand for many, trying more candidates costs little beside the fit itself.
+        candidates = self._candidates(model, few, max(self.n_init, 2 * RESTARTS if fewer else 1), generator)
+        if fewer and len(candidates) > FINALISTS:
+            candidates = self._best(model, few, candidates, FIRST_ITERATIONS, FINALISTS)
         if len(candidates) == 1:
             return candidates[0]
-        x, weight = representatives(rows.x, rows.weight, TRIAL_ROWS, generator=generator)
-        some = replace(rows, x=x, weight=weight)
-        tried = [self._tried(model, some, candidate) for candidate in candidates]
-        best = max(bound for _, bound in tried)
-        # The first of equals, so that rounding does not choose between candidates that are the same partition.
-        return next(parameters for parameters, bound in tried if bound >= best - SAME_BOUND * (1 + abs(best)))
+        return self._best(model, self._some(rows, x, weight), candidates, TRIAL_ITERATIONS, 1)[0]
 
-    def _candidates(self, model, rows, generator):
+    @staticmethod
+    def _some(rows, x, weight):
+        """Rows that stand for all, in the tiles and about the center of all."""
+        return replace(rows, x=x, weight=weight, single=False)
+
+    def _candidates(self, model, rows, n_candidates, generator):
         """Parameters of M-steps on the partitions of smallest inertia, in whitened coordinates and in X's own."""
         k = self.n_components_
         ways = (True, False) if self.whiten_init == "auto" and k > 1 else (self.whiten_init is not False,)
-        n_each = -(-self.n_init // len(ways)) if k > 1 else 1
+        n_each = -(-n_candidates // len(ways)) if k > 1 else 1
         candidates = []
         for whiten in ways:
             start = clusters.start(
@@ -76,7 +88,6 @@ class StartedMixture(ExactEstimator):
                 init=self.init_params,
                 whiten=whiten,
                 n_restarts=max(n_each, RESTARTS) if k > 1 else 1,
-                n_rows=max(START_ROWS * (1 + k // 10), START_ENTRIES // rows.n_features),
                 n_iter=KMEANS_ITERATIONS,
                 generator=generator,
             )
@@ -86,13 +97,26 @@ class StartedMixture(ExactEstimator):
             candidates += [model.from_responsibilities(each.T, x) for each in shares]
         return candidates
 
-    def _tried(self, model, rows, parameters):
-        """A candidate after a few iterations, and its bound; as it was where they fail."""
+    def _best(self, model, rows, candidates, n_iterations, n_best):
+        """The candidates of highest bound after some iterations, best first.
+
+        The first of equals comes first: rounding does not choose between candidates that are the same partition.
+        """
+        tried = [self._tried(model, rows, candidate, n_iterations) for candidate in candidates]
+        best = []
+        while tried and len(best) < n_best:
+            highest = max(bound for _, bound in tried)
+            same = highest - SAME_BOUND * (1 + abs(highest))
+            place = next(i for i, (_, bound) in enumerate(tried) if bound >= same or highest == -np.inf)
+            best.append(tried.pop(place)[0])
+        return best
+
+    def _tried(self, model, rows, parameters, n_iterations):
+        """A candidate after some iterations, and the last bound; as it was where they fail."""
         try:
             solver = BatchEM(model, rows, parameters, generator=None, repair=self._repair(model, rows))
-            for _ in range(START_ITERATIONS):
-                solver.step()
-            return solver.parameters, solver.value()
+            bound = [solver.step() for _ in range(n_iterations)][-1]
+            return solver.parameters, bound
         except (FloatingPointError, torch.linalg.LinAlgError):
             return parameters, -np.inf
 

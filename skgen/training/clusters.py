@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from skgen.training.representatives import mean_and_scale, read_off, representatives, tile_rows, uniform
+from skgen.training.representatives import mean_and_scale, read_off, tile_rows, uniform
 
 TIE = 1e-12
 """Relative difference up to which numbers count as equal: above rounding, far below what data resolves."""
@@ -300,26 +300,26 @@ def _inertia(y: Tensor, weight: Tensor, responsibilities: Tensor) -> Tensor:
 
 def start(
     x: Tensor,
-    weight: Tensor | None,
+    weight: Tensor,
     n_clusters: int,
     *,
     init: str = "kmeans",
     whiten: bool = True,
     n_restarts: int,
-    n_rows: int,
     n_iter: int,
     generator: Generator,
 ) -> Start:
     """Responsibilities from which a mixture may start, for rows that stand for all.
 
-    With ``whiten``, and at most ``n_rows`` distinct rows, an affine map of the rows changes nothing.
+    With ``whiten``, an affine map of the rows changes nothing.
 
     Parameters
     ----------
     x : Tensor of shape (rows, features)
-        NaN where an entry is missing; it is put at the mean of its column where distances are taken.
-    weight : Tensor of shape (rows,) or None
-        None stands for ones.
+        Distinct rows, such as :func:`~skgen.training.representatives.representatives` are, in float64. NaN where an
+        entry is missing; it is put at the mean of its column where distances are taken.
+    weight : Tensor of shape (rows,)
+        Positive.
     n_clusters : int
         There may be fewer rows: then some clusters are empty.
     init : str
@@ -328,8 +328,6 @@ def start(
         Whether distances are taken between :func:`whitened` rows, or between rows as they are.
     n_restarts : int
         Number of candidates.
-    n_rows : int
-        Most rows that stand for all.
     n_iter : int
         Most iterations of k-means.
     generator : torch.Generator
@@ -339,7 +337,6 @@ def start(
     -------
     Start
     """
-    x, weight = representatives(x, weight, n_rows, generator=generator)
     y = coordinates(x, weight, whiten=whiten)
     # Distances from the mean are an order that turning the rows does not change.
     length = _square(y)

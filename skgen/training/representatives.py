@@ -11,6 +11,9 @@ TILE_ENTRIES = 2**17
 TIE = 1e-13
 """Relative difference of keys up to which their rows are compared: above rounding, far below what data resolves."""
 
+NEGLIGIBLE = 1e-9
+"""Share of the mean weight of distinct rows below which a row is as good as absent."""
+
 
 def uniform(generator: Generator, *shape: int, like: Tensor) -> Tensor:
     """Uniform numbers in [0, 1), drawn on the CPU."""
@@ -144,13 +147,56 @@ def _canonical(x: Tensor, weight: Tensor, direction: Tensor) -> tuple[Tensor, Te
     return order, repeats
 
 
+def distinct(x: Tensor, weight: Tensor | None, *, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Places of the distinct rows of positive weight, (rows,), and the weights of all their repetitions together.
+
+    They are in the order of their projection, standardised column by column, on a random direction, for which
+    ``generator`` is, on the CPU. None stands for weights of 1.
+    """
+    weight = x.new_ones(len(x), dtype=torch.float64) if weight is None else weight.double()
+    direction = torch.randn(x.shape[1], generator=generator, dtype=torch.float64)
+    order, repeats = _canonical(x, weight, (direction / direction.norm()).to(x.device))
+    weight = weight[order]
+    if bool(repeats.any()):
+        number = torch.cumsum(~repeats, 0) - 1
+        order = order[~repeats]
+        weight = weight.new_zeros(len(order)).index_add_(0, number, weight)
+    return order, weight
+
+
+def thinned(x: Tensor, weight: Tensor, n_rows: int, *, generator: Generator) -> tuple[Tensor, Tensor]:
+    """A systematic sample of ``n_rows`` draws along the cumulative weight, or all rows where they are no more.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, features)
+        Distinct rows in an order that their values define.
+    weight : Tensor of shape (rows,)
+    n_rows : int
+    generator : torch.Generator
+        On the CPU; it gives one uniform number.
+
+    Returns
+    -------
+    x : Tensor of shape (at most n_rows, features)
+    weight : Tensor of shape (at most n_rows,)
+        Each draw has the same share of the total, so that a heavy row may have several shares.
+    """
+    shift = uniform(generator, 1, like=x)
+    if len(x) <= n_rows:
+        return x, weight
+    cumulative = torch.cumsum(weight, 0)
+    heights = (torch.arange(n_rows, device=x.device) + shift) * (cumulative[-1] / n_rows)
+    chosen, count = torch.unique_consecutive(read_off(cumulative, heights), return_counts=True)
+    return x[chosen], count * (cumulative[-1] / n_rows)
+
+
 def representatives(x: Tensor, weight: Tensor | None, n_rows: int, *, generator: Generator) -> tuple[Tensor, Tensor]:
     """At most ``n_rows`` distinct rows that stand for all, with their weights.
 
-    Rows are put in the order of their projection, standardised column by column, on a random direction. If there are
-    at most ``n_rows`` distinct ones, they are returned with the sums of their weights; otherwise a systematic sample
-    of the cumulative weight is, in which each draw has the same share of the total, so that a heavy row may have
-    several shares.
+    Rows are put in the order of their projection, standardised column by column, on a random direction, and equal ones
+    are put together. Rows of next to no weight are left out, since the mere number of rows would tell of them. What
+    is left is :func:`thinned`.
 
     Parameters
     ----------
@@ -167,21 +213,11 @@ def representatives(x: Tensor, weight: Tensor | None, n_rows: int, *, generator:
     x : Tensor of shape (at most n_rows, features)
         In float64.
     weight : Tensor of shape (at most n_rows,)
-        The sum is the sum of the weights given.
+        The sum is the sum of the weights given, but for what is left out.
     """
-    weight = x.new_ones(len(x), dtype=torch.float64) if weight is None else weight.double()
-    direction = torch.randn(x.shape[1], generator=generator, dtype=torch.float64)
-    direction = (direction / direction.norm()).to(x.device)
-    shift = uniform(generator, 1, like=x)
-    order, repeats = _canonical(x, weight, direction)
-    weight = weight[order]
-    if bool(repeats.any()):
-        distinct = torch.cumsum(~repeats, 0) - 1
-        order = order[~repeats]
-        weight = weight.new_zeros(len(order)).index_add_(0, distinct, weight)
-    if len(order) > n_rows:
-        cumulative = torch.cumsum(weight, 0)
-        heights = (torch.arange(n_rows, device=x.device) + shift) * (cumulative[-1] / n_rows)
-        chosen, count = torch.unique_consecutive(read_off(cumulative, heights), return_counts=True)
-        order, weight = order[chosen], count * (cumulative[-1] / n_rows)
-    return x[order].double(), weight
+    order, weight = distinct(x, weight, generator=generator)
+    felt = weight > NEGLIGIBLE * weight.mean()
+    if not bool(felt.all()):
+        order, weight = order[felt], weight[felt]
+    chosen, weight = thinned(order, weight, n_rows, generator=generator)
+    return x[chosen].double(), weight

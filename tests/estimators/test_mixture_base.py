@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgen import GaussianMixture
 from skgen._rows import Rows
 from skgen.distributions.covariance import COVARIANCES
+from skgen.estimators import _mixture
 from skgen.estimators._repairs import MOST_RESTARTS, Repairs
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.clusters import INITS
@@ -59,17 +60,48 @@ def test_whole_weights_are_repetitions_and_zero_weights_absences(kind, params, m
     assert one.n_samples_seen_ == (weight > 0).sum()
 
 
+@pytest.fixture(params=["all rows", "samples"])
+def start_sizes(request, monkeypatch):
+    """Starts that are found on all of some hundred rows, or on few of them."""
+    if request.param == "samples":
+        for name, size in {"START_ROWS": 40, "START_ENTRIES": 120, "TRIAL_ROWS": 80}.items():
+            monkeypatch.setattr(_mixture, name, size)
+
+
+@pytest.mark.usefixtures("start_sizes")
 @pytest.mark.parametrize("whiten_init", [True, False])
 @pytest.mark.parametrize("init", INITS)
-def test_the_start_depends_on_weighted_rows_only(init, whiten_init):
-    X, weight, repeated = weighted(False)
-    params = {"init_params": init, "whiten_init": whiten_init, "n_init": 4, "max_iter": 1}
-    one = mixture(**params).fit(X, sample_weight=weight)
-    other = mixture(**params).fit(repeated)
-    order = np.random.default_rng(5).permutation(len(X))
-    again = mixture(**params).fit(X[order], sample_weight=weight[order])
-    assert_same(one, other)
-    assert_same(one, again)
+class TestTheStartDependsOnWeightedRowsOnly:
+    def test_whole_weights_are_repetitions_and_the_order_of_rows_is_of_no_account(self, init, whiten_init):
+        X, weight, repeated = weighted(False)
+        params = {"init_params": init, "whiten_init": whiten_init, "n_init": 4, "max_iter": 1}
+        one = mixture(**params).fit(X, sample_weight=weight)
+        other = mixture(**params).fit(repeated)
+        order = np.random.default_rng(5).permutation(len(X))
+        again = mixture(**params).fit(X[order], sample_weight=weight[order])
+        assert_same(one, other)
+        assert_same(one, again)
+
+    def test_rows_of_next_to_no_weight_are_as_good_as_absent(self, init, whiten_init):
+        X, heavy = rows(120), np.arange(120) % 3 > 0
+        params = {"init_params": init, "whiten_init": whiten_init, "max_iter": 1}
+        # The weights of 40 rows add up to 5e-11 of all; iterations enlarge that.
+        one = mixture(**params).fit(X, sample_weight=np.where(heavy, 1.0, 1e-10))
+        assert_same(one, mixture(**params).fit(X[heavy]), rtol=1e-7, atol=1e-7)
+
+
+def test_more_rows_have_more_candidates_of_which_one_is_at_least_as_good_as_the_first(monkeypatch):
+    X = rows(400)
+    few = {"START_ROWS": 50, "START_ENTRIES": 150, "TRIAL_ROWS": 10_000}
+    for name, size in few.items():
+        monkeypatch.setattr(_mixture, name, size)
+    scores = {}
+    for restarts in (1, 3):
+        monkeypatch.setattr(_mixture, "RESTARTS", restarts)
+        fits = [mixture(5, max_iter=1, random_state=seed).fit(X) for seed in range(20)]
+        scores[restarts] = np.array([fit.lower_bound_ for fit in fits])
+    gain = scores[3] - scores[1]
+    assert gain.mean() > -2 * gain.std(ddof=1) / np.sqrt(len(gain))
 
 
 @every_type

@@ -29,8 +29,10 @@ def with_holes(x):
 
 
 def begin(x, weight=None, n_clusters=4, *, init="kmeans", n_restarts=3, n_rows=1000, n_iter=20, seed=0, **options):
-    options = dict(n_restarts=n_restarts, n_rows=n_rows, n_iter=n_iter, generator=seeded(seed), **options)
-    return start(x, weight, n_clusters, init=init, **options)
+    """A start on the rows that stand for all."""
+    generator = seeded(seed)
+    x, weight = tiles.representatives(x, weight, n_rows, generator=generator)
+    return start(x, weight, n_clusters, init=init, n_restarts=n_restarts, n_iter=n_iter, generator=generator, **options)
 
 
 def inertia(y, weight, responsibilities):

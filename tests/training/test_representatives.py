@@ -82,6 +82,15 @@ class TestTheWeightedEmpiricalDistributionIsAllThatCounts:
         expected = representatives(x[weight > 0], weight[weight > 0], n_rows, generator=seeded())
         assert_same_sample(representatives(x, weight, n_rows, generator=seeded()), expected)
 
+    def test_rows_of_next_to_no_weight(self, x, n_rows):
+        # But for the outlier at 1e18, which is felt at any weight.
+        light = torch.arange(500) % 3 == 1
+        expected = representatives(x[~light], WEIGHT[~light], n_rows, generator=seeded())
+        found = representatives(x, torch.where(light, 1e-12, WEIGHT), n_rows, generator=seeded())
+        # A row of weight has repetitions without, so that 1e-12 may be added to it.
+        assert same(found[0], expected[0])
+        torch.testing.assert_close(found[1], expected[1], rtol=1e-9, atol=1e-9)
+
 
 @pytest.mark.parametrize("x", ROWS.values(), ids=ROWS)
 def test_few_distinct_rows_are_returned_once_each_with_the_sums_of_their_weights(x):
