@@ -22,6 +22,9 @@ WIDE = 8000
 TILE_FEATURES = 2**20
 """Numbers of second-order features in a tile, so that they stay in a processor's cache."""
 
+FEW = 64
+"""Number of rows, such as means, up to which the number of calls is what features cost."""
+
 
 class Layout(NamedTuple):
     """Where the entries of a full covariance are in its packed form, and the other way round."""
@@ -123,6 +126,10 @@ class Covariance(ABC):
         """The covariances as matrices, (groups, features, features)."""
 
     @abstractmethod
+    def variances(self, covariance: Tensor) -> Tensor:
+        """Variances of the features, (groups, features)."""
+
+    @abstractmethod
     def from_matrices(self, matrices: Tensor) -> Tensor:
         """The covariances of this structure nearest to some matrices, in Kullback's measure."""
 
@@ -183,6 +190,9 @@ class Full(Covariance):
 
     def phi(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         rows, d = x.shape
+        if out is None and rows <= FEW:
+            layout = _layout(d, x.device)
+            return x.T.index_select(0, layout.first) * x.T.index_select(0, layout.second)
         n_shifts, half = (d + 1) // 2, d // 2
         wrapped = torch.cat([x.T, x.T[:half]])
         shifted = wrapped.as_strided((n_shifts, d, rows), (rows, rows, 1))
@@ -255,6 +265,9 @@ class Full(Covariance):
     def matrices(self, covariance: Tensor) -> Tensor:
         return covariance
 
+    def variances(self, covariance: Tensor) -> Tensor:
+        return covariance.diagonal(dim1=-2, dim2=-1)
+
     def from_matrices(self, matrices: Tensor) -> Tensor:
         return matrices
 
@@ -324,6 +337,9 @@ class Diagonal(Covariance):
 
     def matrices(self, covariance: Tensor) -> Tensor:
         return torch.diag_embed(covariance)
+
+    def variances(self, covariance: Tensor) -> Tensor:
+        return covariance
 
     def from_matrices(self, matrices: Tensor) -> Tensor:
         return self.unpack(matrices.diagonal(dim1=-2, dim2=-1), matrices.shape[-1])

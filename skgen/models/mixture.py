@@ -49,14 +49,14 @@ def statistics_about(covariance: Covariance, r: Tensor, x: Tensor, origin: Tenso
     return {"weight": r.sum(1), "first": first, "second": covariance.grouped(second)}
 
 
-def magnitude(covariance: Covariance, log_weights: Tensor, means: Tensor, covariances: Tensor) -> float:
+def magnitude(
+    covariance: Covariance, log_weights: Tensor, means: Tensor, covariances: Tensor, precision: Tensor
+) -> float:
     """The size of what a typical row's log-density is added up from, if taken from features about the center."""
-    precision, _ = covariance.precision(covariances)
-    variances = covariance.matrices(covariances).diagonal(dim1=-2, dim2=-1)
+    variances = covariance.variances(covariances)
     typical = (torch.softmax(log_weights, 0) @ (means.square() + variances)).sqrt()
     # Terms of either sign cancel where features are correlated, and their errors do not.
-    products = covariance.phi(typical.unsqueeze(0))
-    return float((covariance.coefficients(precision).abs() @ products).detach().max())
+    return float((covariance.times(precision.abs(), typical.expand_as(means)) @ typical).detach().max())
 
 
 class MixturePosterior(Posterior):
@@ -74,17 +74,25 @@ class MixturePosterior(Posterior):
         Covariances, in the form of their structure.
     reference : Tensor of shape (K, features) or None
         Where statistics are taken about; None takes them about the center, which is fast.
+    precision : tuple of Tensor, default=None
+        What ``covariance.precision`` says of the covariances, where it is known.
     """
 
     def __init__(
-        self, covariance: Covariance, log_weights: Tensor, means: Tensor, covariances: Tensor, reference: Tensor | None
+        self,
+        covariance: Covariance,
+        log_weights: Tensor,
+        means: Tensor,
+        covariances: Tensor,
+        reference: Tensor | None,
+        precision: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.covariance, self.log_weights, self.means, self.covariances = covariance, log_weights, means, covariances
         self.reference = reference
-        precision, log_det = covariance.precision(covariances)
+        self.precision, log_det = covariance.precision(covariances) if precision is None else precision
         self.constant = log_weights - 0.5 * (log_det + LOG_2PI * means.shape[1])
-        self.linear = covariance.times(precision, means)
-        self.quadratic = -0.5 * covariance.coefficients(precision)
+        self.linear = covariance.times(self.precision, means)
+        self.quadratic = -0.5 * covariance.coefficients(self.precision)
         self.offset = self.constant - 0.5 * (self.linear * means).sum(1)
         self.products = Products(covariance, self.offset, self.linear, self.quadratic)
 
@@ -134,7 +142,7 @@ class MixturePosterior(Posterior):
     @cached_property
     def fits_single(self) -> bool:
         """Whether float32 resolves the log-densities of rows in float32."""
-        size = magnitude(self.covariance, self.log_weights, self.means, self.covariances)
+        size = magnitude(self.covariance, self.log_weights, self.means, self.covariances, self.precision)
         return SINGLE_EPSILON * size < RESOLVED_SINGLE
 
     def _about_reference(self, r: Tensor, x: Tensor) -> Statistics:
@@ -211,6 +219,7 @@ class GaussianMixtureModel(ExactModel):
     ) -> None:
         self.covariance, self.n_components, self.n_features = covariance, n_components, n_features
         self.reg_covar, self.prior = reg_covar, prior
+        self.last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
 
     def bind(self, parameters: Parameters) -> MixturePosterior:
         return MixturePosterior(
@@ -219,7 +228,16 @@ class GaussianMixtureModel(ExactModel):
             parameters["means"],
             parameters["covariances"],
             parameters.get("reference"),
+            self.precision(parameters["covariances"]),
         )
+
+    def precision(self, covariances: Tensor) -> tuple[Tensor, Tensor]:
+        """Precisions and log-determinants of covariances; those of the same tensor as before are remembered."""
+        if covariances.requires_grad:
+            return self.covariance.precision(covariances)
+        if self.last is None or self.last[0] is not covariances:
+            self.last = covariances, self.covariance.precision(covariances)
+        return self.last[1]
 
     def moments(self, tile: Tile) -> Statistics:
         if not self.covariance.tied:
@@ -314,7 +332,7 @@ class GaussianMixtureModel(ExactModel):
     def log_prior(self, parameters: Parameters) -> Tensor | float:
         if self.prior is None:
             return 0.0
-        precision, log_det = self.covariance.precision(parameters["covariances"])
+        precision, log_det = self.precision(parameters["covariances"])
         return self.prior.log_density(
             self.covariance, parameters["log_weights"], parameters["means"], precision, log_det
         )
@@ -333,8 +351,8 @@ class GaussianMixtureModel(ExactModel):
 
     def rounding(self, parameters: Parameters) -> float:
         """A bound on the rounding error, in nats, of a typical row's log-density from features about the center."""
-        names = ("log_weights", "means", "covariances")
-        return EPSILON * magnitude(self.covariance, *(parameters[name] for name in names))
+        log_weights, means, covariances = (parameters[name] for name in ("log_weights", "means", "covariances"))
+        return EPSILON * magnitude(self.covariance, log_weights, means, covariances, self.precision(covariances)[0])
 
     def unconstrain(self, parameters: Parameters) -> Tensor:
         """Log-weights relative to the last, means, and log-Cholesky factors or log-variances."""

@@ -86,7 +86,8 @@ def test_rows_in_float32_are_off_by_no_more_than_their_digits(model, generator):
     posterior = model.bind(parameters)
     single, value = products_of(posterior)(x, None)
     double, expected = products_of(posterior)(x.double(), None)
-    size = magnitude(model.covariance, *(parameters[name] for name in ("log_weights", "means", "covariances")))
+    numbers = (parameters[name] for name in ("log_weights", "means", "covariances"))
+    size = magnitude(model.covariance, *numbers, posterior.precision)
     # Of a typical row's log-density; responsibilities are off by twice that, and sums of N terms by N units more.
     error = torch.finfo(torch.float32).eps * size
     assert abs(float(value - expected)) / N <= error
