@@ -21,6 +21,8 @@ class Units(nn.Module, ABC):
     """Whether the states reach infinity, so that a density with real visible units may have no finite integral."""
     positive = False
     """Whether the states of real units are those from 0 on."""
+    mean_bound = (1.0, 0.0)
+    """Numbers c and s with means between 0 and c + s max(field, 0), for units whose means have one sign."""
     scaled = False
     """Whether the states have a scale, so that a visible layer needs one standard deviation per column."""
 

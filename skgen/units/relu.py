@@ -21,6 +21,7 @@ class ReluUnits(Units):
     measure = "density"
     unbounded = True
     positive = True
+    mean_bound = (0.8, 1.0)
 
     def log_partition(self, field: Tensor) -> Tensor:
         return truncated_normal_log_mass(field)
