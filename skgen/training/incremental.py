@@ -6,6 +6,7 @@ import torch
 
 from skgen._exact_model import ExactModel, Parameters, Statistics, added
 from skgen._rows import Rows
+from skgen.training.distinct_rows import DistinctRows
 from skgen.training.expectation import Expectation, Repair, Solver
 
 
@@ -23,8 +24,8 @@ class IncrementalEM(Solver):
     model, rows, parameters, generator, repair
         See :class:`~skgen.training.expectation.Solver`.
     n_blocks : int, default=10
-        Number of blocks, at most that of the rows; the statistics of each are held during a step. A block is every
-        ``n_blocks``-th row, so that the order of the rows matters little.
+        Number of blocks, at most that of the distinct rows; the statistics of each are held during a step. A block is
+        every ``n_blocks``-th of :class:`~skgen.training.distinct_rows.DistinctRows`.
     """
 
     mixes = True
@@ -40,9 +41,9 @@ class IncrementalEM(Solver):
         n_blocks: int = 10,
     ) -> None:
         super().__init__(model, rows, parameters, generator=generator, repair=repair)
-        n_blocks = min(n_blocks, len(rows))
-        parts = [rows] if n_blocks == 1 else [rows.take(slice(i, None, n_blocks)) for i in range(n_blocks)]
-        self.blocks = [Expectation(model, part) for part in parts]
+        distinct = DistinctRows(rows)
+        n_blocks = min(n_blocks, len(distinct))
+        self.blocks = [Expectation(model, distinct.take(slice(i, None, n_blocks))) for i in range(n_blocks)]
         self.statistics: list[Statistics] = []
 
     def _step(self) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics, added
 from skgen._rows import Rows, Tile
+from skgen.training.distinct_rows import DistinctRows
 from skgen.training.expectation import Repair, Solver, mixed
 
 AVERAGING_DECAY = 0.7
@@ -48,7 +49,7 @@ class MonteCarloEM(Solver):
     n_warmup : int, default=50
         Number of iterations before averaging.
     n_draws : int, default=1
-        Number of draws per row and iteration.
+        Number of draws per distinct row and iteration; repetitions share them.
     sampler : Sampler, default=None
         What draws continuous latent variables; None takes the model's exact draws.
     n_moves : int, default=5
@@ -71,7 +72,8 @@ class MonteCarloEM(Solver):
         sampler: Sampler | None = None,
         n_moves: int = 5,
     ) -> None:
-        super().__init__(model, rows, parameters, generator=generator, repair=repair)
+        distinct = DistinctRows(rows).take(slice(None))
+        super().__init__(model, distinct, parameters, generator=generator, repair=repair)
         self.n_draws, self.sampler, self.n_moves = n_draws, sampler, n_moves
         self.averaging_from = n_warmup
         self.statistics: Statistics = {}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skgen._exact_model import ExactModel, Parameters, Statistics
 from skgen._rows import Rows
+from skgen.training.distinct_rows import DistinctRows
 from skgen.training.expectation import Expectation, Repair, Solver, mixed
 
 ENTRIES_PER_PARAMETER = 10
@@ -21,10 +22,10 @@ class OnlineEM(Solver):
     After batch :math:`t` the statistics per unit of weight are
     :math:`s_t = (1 - \rho_t) s_{t-1} + \rho_t \hat s_t`, with
     :math:`\rho_t = (\mathrm{learning\_offset} + t)^{-\mathrm{learning\_decay}}`, and an M-step follows
-    (https://doi.org/10.1111/j.1467-9868.2009.00698.x). Where ``batch_size`` does not divide the rows, batches are
-    smaller, and each counts as its share of a batch: :math:`t` advances by that, and :math:`1 - \rho_t` is raised to
-    its power. Until ten entries per parameter have been seen, or all rows, statistics are simply added up, and the
-    parameters stay as they are.
+    (https://doi.org/10.1111/j.1467-9868.2009.00698.x). Batches are of distinct rows, each with the weight of all its
+    repetitions. Where ``batch_size`` does not divide these, batches are smaller, and each counts as its share of a
+    batch: :math:`t` advances by that, and :math:`1 - \rho_t` is raised to its power. Until ten entries per parameter
+    have been seen, or all rows, statistics are simply added up, and the parameters stay as they are.
 
     One step is one pass over the rows in random order. It returns the sum of the batches' log-likelihoods, each at the
     parameters that it was visited with, and so, in a first pass, before it was learnt from, with the log-prior at the
@@ -35,13 +36,14 @@ class OnlineEM(Solver):
     model, rows, parameters, generator, repair
         See :class:`~skgen.training.expectation.Solver`.
     batch_size : int, default=1024
-        Number of rows in a batch.
+        Number of distinct rows in a batch.
     learning_decay : float, default=0.7
         Between 0.5, exclusive, and 1 for convergence.
     learning_offset : float, default=10.0
         Larger values give the first batches less weight.
     total_weight : float, default=None
-        Weight of all rows there are or will be, against which priors are weighed; None is that of ``rows``.
+        Weight of all rows there are or will be, against which priors are weighed; None is that of ``rows``. Where it is
+        given, ``rows`` are but a chunk, and count as often as they are there.
     """
 
     mixes = True
@@ -65,6 +67,10 @@ class OnlineEM(Solver):
         self.batch_size = batch_size
         self.learning_decay, self.learning_offset = learning_decay, learning_offset
         n_rows = len(rows) if rows.weight is None else int(torch.count_nonzero(rows.weight))
+        self.parts: Rows | DistinctRows = rows
+        if total_weight is None and n_rows > batch_size:
+            self.parts = DistinctRows(rows)
+            n_rows = len(self.parts)
         # All rows there are make up a whole batch, so that repeated rows and weighted ones move it alike.
         self.counted = batch_size if total_weight is not None else min(batch_size, n_rows)
         self.row_weight = self.expectation.weight / n_rows
@@ -83,13 +89,13 @@ class OnlineEM(Solver):
 
     def _batches(self) -> Iterator[Expectation]:
         """Batches of equal size in random order, but for those without weight; a single one is in the rows' order."""
-        n_batches = -(-len(self.rows) // self.batch_size)
+        n_batches = -(-len(self.parts) // self.batch_size)
         if n_batches == 1:
             yield self.expectation
             return
-        order = torch.randperm(len(self.rows), generator=self.generator, device=self.generator.device)
+        order = torch.randperm(len(self.parts), generator=self.generator, device=self.generator.device)
         for index in order.to(self.rows.x.device).tensor_split(n_batches):
-            batch = Expectation(self.model, self.rows.take(index))
+            batch = Expectation(self.model, self.parts.take(index))
             if batch.weight > 0:
                 yield batch
 
