@@ -9,10 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgen.estimators._mixture import MixtureEstimator
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, MIXTURE
 from skgen.estimators._sklearn import Interval, StrOptions
-from skgen.models.factor_mixture import NOISES, FactorMixture
-
-SMALLEST_NOISE = 1e-12
-"""Smallest noise variance, as a share of the smallest variance of a column, where ``reg_covar`` is smaller."""
+from skgen.models.factor_mixture import NOISES, SMALLEST_NOISE, FactorMixture
 
 
 class MixtureOfFactorAnalyzers(MixtureEstimator):

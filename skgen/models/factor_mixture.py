@@ -17,7 +17,7 @@ SMALLEST_NOISE = 1e-12
 ALIVE = 1e-100
 """Share of the weight below which a component has no rows."""
 RIDGE = 1e-12
-"""Added to the second moments of factors, whose prior variance is 1: it keeps them invertible, no more."""
+"""Added to the second moments of factors, relative to these or to the prior's: it keeps them invertible, no more."""
 RARE = 1e-8
 """Share of a component's rows below which it learns nothing of a feature that is seen in so few."""
 TILE_NUMBERS = 6 * 2**20
@@ -80,6 +80,10 @@ class FactorMixture(ExactModel):
         """Sums of (components, features) over the entries that share a noise variance."""
         return pooled(values, self.pooled)
 
+    def _floor(self, second: Tensor, least: float | None = None) -> Tensor:
+        """Smallest noise variances of columns with some second moments; at least ``least``, or ``min_noise``."""
+        return (SMALLEST_NOISE * second).clamp(min=self.min_noise if least is None else least)
+
     def bind(self, parameters: Parameters) -> FactorMixturePosterior:
         return FactorMixturePosterior(parameters)
 
@@ -94,12 +98,13 @@ class FactorMixture(ExactModel):
         alive = weight > ALIVE * weight.sum()
         share = torch.where(alive, weight, 1.0).reshape(-1, 1, 1)
         cross, products = statistics["cross"] / share, statistics["products"] / share
+        products = torch.where(alive.reshape(-1, 1, 1), products, torch.eye(products.shape[-1]).to(products))
         unseen = statistics["unseen"] / share.unsqueeze(3) if "unseen" in statistics else None
         count, explained, means, loadings = self._regression(cross, products, unseen)
         total = self.pool(weight.unsqueeze(1) * count)
         residual = (statistics["square"] - self.pool(weight.unsqueeze(1) * explained)) / total
-        smallest = (SMALLEST_NOISE * statistics["square"] / total).clamp(min=self.min_noise)
-        new = {"means": means, "loadings": loadings, "noise": torch.maximum(residual, smallest)}
+        noise = torch.maximum(residual, self._floor(statistics["square"] / total))
+        new = {"means": means, "loadings": loadings, "noise": noise}
         log_weights = torch.log(torch.where(alive, weight, ALIVE * weight.sum()) / weight.sum())
         return {"log_weights": log_weights} | self._kept(new, parameters, alive.unsqueeze(1) & (count > RARE))
 
@@ -111,17 +116,17 @@ class FactorMixture(ExactModel):
         With R R' the products of (1, z), z has the mean and the Cholesky factor of the covariance that stand in R, and
         coefficients c on (1, z) are R'c on (1, standard factors).
         """
-        ridge = torch.full_like(products[0, 0], RIDGE)
-        ridge[0] = 0
-        root = torch.linalg.cholesky(products + torch.diag(ridge))
+        ridge = RIDGE * products.diagonal(dim1=-2, dim2=-1).clamp(min=1)
+        ridge[:, 0] = 0
+        root = torch.linalg.cholesky(products + torch.diag_embed(ridge))
         if unseen is None:
             half = torch.linalg.solve_triangular(root, cross.mT, upper=False).mT
             count, coefficients = torch.ones_like(cross[..., 0]), half
         else:
             seen = products.unsqueeze(1) - unseen
             count = seen[..., 0, 0].clone()
-            seen += torch.diag_embed(count.clamp(min=0.01).unsqueeze(2) * ridge)
-            seen[count <= RARE] = torch.eye(len(ridge)).to(seen)
+            seen += torch.diag_embed(count.clamp(min=0.01).unsqueeze(2) * ridge.unsqueeze(1))
+            seen[count <= RARE] = torch.eye(seen.shape[-1]).to(seen)
             factor = torch.linalg.cholesky(seen)
             half = torch.linalg.solve_triangular(factor, cross.unsqueeze(3), upper=False)
             coefficients = torch.linalg.solve_triangular(factor.mT, half, upper=True).squeeze(3) @ root
@@ -171,11 +176,10 @@ class FactorMixture(ExactModel):
 
     def degenerate(self, parameters: Parameters) -> Tensor:
         """True for components without any noise that float64 tells from 0, (K,)."""
-        means, noise = parameters["means"], parameters["noise"]
-        smallest = 2 * SMALLEST_NOISE * (means.square() + parameters["loadings"].square().sum(2))
-        if not self.reg_covar:
-            smallest = smallest.clamp(min=self.min_noise)
-        return (noise <= smallest).all(1)
+        second = parameters["means"].square() + parameters["loadings"].square().sum(2)
+        # Noise at a bound that was asked for is no sign of collapse.
+        smallest = self._floor(2 * second, 0.0 if self.reg_covar else self.min_noise)
+        return (parameters["noise"] <= smallest).all(1)
 
     def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
         """The parameters with no weight on some components, which have the heaviest one's factors and noise."""

@@ -8,6 +8,7 @@ from scipy.stats import multivariate_normal
 
 from skgen import GaussianMixture, MixtureOfFactorAnalyzers
 from skgen.models.factor_mixture import NOISES
+from skgen.training.em import EM_SOLVERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:EM did not converge")
 
@@ -84,6 +85,17 @@ def test_a_weight_is_a_repetition_and_no_weight_is_absence(noise, missing):
     repeated = mixture(**parameters).fit(np.repeat(X, weight, axis=0))
     np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-6)
     assert weighted.bic(X, weight) == pytest.approx(repeated.bic(np.repeat(X, weight, axis=0)), rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", EM_SOLVERS)
+def test_a_weight_is_a_repetition_for_every_solver(solver):
+    X, _ = rows(30, missing=0.1)
+    weight = np.random.default_rng(1).integers(0, 4, len(X))
+    # Repetitions are more rows than a batch takes, and so are the distinct rows.
+    parameters = {"solver": solver, "batch_size": 12, "max_iter": 20, "tol": 0.0}
+    weighted = mixture(**parameters).fit(X, sample_weight=weight)
+    repeated = mixture(**parameters).fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-6)
 
 
 def test_the_bound_is_the_mean_log_likelihood_at_the_fitted_parameters_and_never_falls():
@@ -228,6 +240,30 @@ def test_constant_and_repeated_columns_and_repeated_rows_are_fitted(noise, reg_c
     assert np.isfinite(model.score_samples(X)).all()
     for name in ("weights_", "means_", "components_", "noise_variance_"):
         assert np.isfinite(getattr(model, name)).all()
+
+
+CLUSTER = np.random.default_rng(5).normal(size=(60, 3))
+HOSTILE = {
+    "constant rows": np.full((20, 3), 5.0),
+    "zeros": np.zeros((20, 3)),
+    "a constant column": np.insert(CLUSTER[:, :2], 1, 1.0, axis=1),
+    "an outlier": np.concatenate([CLUSTER, [[1e8, 1e8, 0.0]]]),
+    "a far outlier": np.concatenate([CLUSTER, [[1e10, 1e10, 0.0]]]),
+    "three different rows": np.repeat(CLUSTER[:3], 10, axis=0),
+    "six rows": CLUSTER[:6],
+    "a row without any entry": np.concatenate([CLUSTER, np.full((1, 3), np.nan)]),
+    "small numbers": CLUSTER * 1e-150,
+    "large numbers": CLUSTER * 1e150,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Components were left", "ignore:Constant column")
+@pytest.mark.parametrize("solver", EM_SOLVERS)
+@pytest.mark.parametrize("X", HOSTILE.values(), ids=HOSTILE)
+def test_every_solver_gives_a_density_of_hostile_rows(X, solver):
+    model = mixture(3, solver=solver, max_iter=30).fit(X)
+    assert all(np.isfinite(value).all() for value in model.parameters_.values())
+    assert np.isfinite(model.score(X))
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e9])

@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as PlainFactorAnalysis
 from sklearn.mixture import GaussianMixture as PlainMixture
 
+from skgen._exact_model import added
 from skgen._rows import Rows, Tile
 from skgen.models.factor_mixture import NOISES, FactorMixture
 from skgen.training.expectation import Expectation
@@ -149,6 +150,30 @@ def test_a_component_without_rows_keeps_what_it_has(model, generator):
         assert bool(torch.isfinite(value).all())
     torch.testing.assert_close(new["means"][0], parameters["means"][0])
     torch.testing.assert_close(new["loadings"][0], parameters["loadings"][0])
+
+
+def test_a_component_that_no_row_was_drawn_for_keeps_what_it_has(model, generator):
+    parameters, x = sampled(model, 50, generator)
+    parameters["log_weights"] = torch.log_softmax(torch.tensor([0.0, 0.0, -1e4], dtype=x.dtype), 0)
+    for rows in (Rows(x), Rows(x.masked_fill(torch.eye(D).bool()[torch.arange(50) % D], float("nan")))):
+        statistics = {}
+        for tile in rows:
+            added(statistics, model.bind(parameters).draw(tile, generator))
+        assert float(statistics["weight"][2]) == 0
+        new = model.m_step(statistics, parameters)
+        for name in ("means", "loadings"):
+            assert torch.equal(new[name][2], parameters[name][2])
+            assert bool(torch.isfinite(new[name]).all())
+
+
+@pytest.mark.parametrize("distance", [1e4, 1e8, 1e12])
+def test_fewer_draws_than_factors_far_from_what_the_factors_expect_give_parameters(model, distance, generator):
+    parameters, x = sampled(model, 50, generator)
+    x = torch.cat([x, x[:1] + distance])
+    parameters["means"][0] = x[-1] - distance / 2
+    for _ in range(5):
+        parameters = model.m_step(model.bind(parameters).draw(Tile(x), generator), parameters)
+        assert all(bool(torch.isfinite(value).all()) for value in parameters.values())
 
 
 def test_duplicated_rows_and_constant_columns_reach_the_smallest_noise(model, generator):
