@@ -140,28 +140,27 @@ def kmeans_plus_plus(
     return y[torch.stack(chosen, 1)]
 
 
-def _nearest(y: Tensor, length: Tensor, centres: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The centre nearest to each row and the squared distance to it, (n_restarts, rows) each.
+def _nearest(y: Tensor, centres: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The centre nearest to each row, and the squared distance to it less the squared length, (rows, n_restarts) each.
 
     ``bias`` (n_clusters,) is added to squared distances to decide between equal ones.
     """
     n_restarts, n_clusters, _ = centres.shape
     flat = centres.flatten(0, 1)
-    offset = _square(flat) + bias.repeat(n_restarts)
-    labels, distances = [], []
-    for rows in y.split(tile_rows(len(flat))):
-        distance, label = torch.addmm(offset, rows, flat.T, alpha=-2).view(-1, n_restarts, n_clusters).min(2)
-        labels.append(label)
-        distances.append(distance - bias[label])
-    return torch.cat(labels).T.contiguous(), _without_rounding(torch.cat(distances).T + length, length)
+    offset = (_square(centres) + bias).flatten()
+    found = [
+        torch.addmm(offset, rows, flat.T, alpha=-2).view(-1, n_restarts, n_clusters).min(2)
+        for rows in y.split(tile_rows(len(flat)))
+    ]
+    return torch.cat([each.indices for each in found]), torch.cat([each.values for each in found])
 
 
 def _means(y: Tensor, weight: Tensor, labels: Tensor, n_clusters: int) -> tuple[Tensor, Tensor]:
-    """Weighted means of clusters (n_restarts, n_clusters, directions), and their weights; 0 for empty ones."""
-    n_restarts = len(labels)
+    """Weighted means of the clusters of labels (rows, n_restarts), and the clusters' weights; 0 for empty ones."""
+    n_restarts = labels.shape[1]
     total = y.new_zeros(n_restarts * n_clusters, y.shape[1])
     mass = y.new_zeros(n_restarts * n_clusters)
-    column = labels.T + n_clusters * torch.arange(n_restarts, device=y.device)
+    column = labels + n_clusters * torch.arange(n_restarts, device=y.device)
     size = tile_rows(len(mass))
     for rows, part, place in zip(y.split(size), weight.split(size), column.split(size), strict=True):
         members = y.new_zeros(len(rows), len(mass)).scatter_(1, place, part[:, None].expand_as(place))
@@ -209,18 +208,22 @@ def lloyd(y: Tensor, weight: Tensor, centres: Tensor, n_iter: int) -> tuple[Tens
     length = _square(y)
     scale = torch.dot(weight, length) / weight.sum()
     bias = TIE * scale * torch.arange(centres.shape[1], dtype=y.dtype, device=y.device)
-    labels, distance = _nearest(y, length, centres, bias)
+
+    def distance() -> Tensor:
+        return _without_rounding((value - bias[labels]).T + length, length)
+
+    labels, value = _nearest(y, centres, bias)
     for _ in range(n_iter):
         means, mass = _means(y, weight, labels, centres.shape[1])
         empty = mass == 0
         centres = torch.where(empty[..., None], centres, means)
         if bool(empty.any()):
-            centres = _reseeded(y, centres, empty, distance * (weight > 0))
+            centres = _reseeded(y, centres, empty, distance() * (weight > 0))
         before = labels
-        labels, distance = _nearest(y, length, centres, bias)
+        labels, value = _nearest(y, centres, bias)
         if torch.equal(labels, before):
             break
-    return labels, distance @ weight
+    return labels.T.contiguous(), distance() @ weight
 
 
 # Candidate responsibilities.
