@@ -5,20 +5,20 @@ import torch
 
 from skgen._spec import resolve
 from skgen.estimators._arrays import tiles
-from skgen.models.conjugate import ConjugatePrior, ConjugateTerms
+from skgen.models.conjugate import ConjugateTerms
+from skgen.priors import PRIORS_ON_PARAMETERS, Conjugate
 
 SINGULAR = 1e-10
 """Smallest eigenvalue of the columns' correlations, relative to their number, at which they are taken as they are."""
 SHRINKAGE = 1e-3
 """How far singular correlations are moved towards none."""
-PRIORS_ON_PARAMETERS = {"conjugate": ConjugatePrior}
 
 
 def prior_terms(prior, covariance, n_components, data, moments, center):
     """The numbers of a prior by name, arrays and floats; None for no prior."""
     if prior is None:
         return None
-    spec = resolve(prior, PRIORS_ON_PARAMETERS, ConjugatePrior, "prior")
+    spec = resolve(prior, PRIORS_ON_PARAMETERS, Conjugate, "prior")
     d = len(center)
     spec.check(d)
     freedom = d + 2.0 if spec.degrees_of_freedom is None else float(spec.degrees_of_freedom)

@@ -4,14 +4,14 @@ from numbers import Integral, Real
 
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _mixture_parameters
-from skgen.estimators._conjugate_prior import PRIORS_ON_PARAMETERS, conjugate_terms, prior_terms
+from skgen.estimators._conjugate_prior import conjugate_terms, prior_terms
 from skgen.estimators._mixture import MixtureEstimator
 from skgen.estimators._mixture_algebra import DerivedMixtures
 from skgen.estimators._normal_attributes import NormalComponents
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING, MIXTURE
 from skgen.estimators._sklearn import Interval, StrOptions
-from skgen.models.conjugate import ConjugatePrior
 from skgen.models.mixture import GaussianMixtureModel
+from skgen.priors import PRIORS_ON_PARAMETERS, Conjugate
 
 
 class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
@@ -30,7 +30,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
     reg_covar : float, default=1e-6
         Added to the variances after each M-step. With 0 the bound never falls; a ``prior`` is the better remedy for
         singular covariances.
-    prior : None, "conjugate" or ConjugatePrior, default=None
+    prior : None, "conjugate" or :class:`~skgen.priors.Conjugate`, default=None
         Prior on the parameters, whose posterior mode is then found in place of the maximum of the likelihood.
     on_degenerate : {"reinit", "prune", "raise"}, default="reinit"
         What happens to a component without rows or with a singular covariance: it starts again at the row that is
@@ -131,7 +131,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         | {
             "covariance_type": [StrOptions(set(COVARIANCES))],
             "reg_covar": [Interval(Real, 0, None, closed="left")],
-            "prior": [StrOptions(set(PRIORS_ON_PARAMETERS)), ConjugatePrior, None],
+            "prior": [StrOptions(set(PRIORS_ON_PARAMETERS)), Conjugate, None],
             "weights_init": ["array-like", None],
             "means_init": ["array-like", None],
             "precisions_init": ["array-like", Real, None],

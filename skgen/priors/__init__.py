@@ -1,11 +1,14 @@
 """Priors p(z): the spec a user writes, and the module that is built from it when sizes are known.
 
 To add one, write a file with both and name the spec in ``PRIORS``; the contract tests run over the table.
+Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models that take one build what they need of it.
 """
 
 from skgen.priors.base import Prior, PriorSpec
+from skgen.priors.conjugate import Conjugate
 from skgen.priors.normal import Normal, NormalPrior
 
 PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal}
+PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
-__all__ = ["PRIORS", "Normal", "NormalPrior", "Prior", "PriorSpec"]
+__all__ = ["PRIORS", "PRIORS_ON_PARAMETERS", "Conjugate", "Normal", "NormalPrior", "Prior", "PriorSpec"]

@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from skgen import GaussianMixture
-from skgen.models.conjugate import ConjugatePrior
+from skgen.priors import Conjugate
 from tests.estimators.test_gaussian_mixture import every_type, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:EM did not converge")
@@ -42,7 +42,7 @@ def test_a_single_component_has_the_mode_of_its_posterior():
     X = rows()
     n, d = X.shape
     scale = np.diag([1.0, 2.0, 3.0])
-    prior = ConjugatePrior(mean_precision=5.0, mean=[1.0, 2.0, 3.0], degrees_of_freedom=7.0, covariance=scale)
+    prior = Conjugate(mean_precision=5.0, mean=[1.0, 2.0, 3.0], degrees_of_freedom=7.0, covariance=scale)
     fitted = mixture(1, prior=prior).fit(X)
     mean = (X.sum(axis=0) + 5 * np.array([1.0, 2.0, 3.0])) / (n + 5)
     np.testing.assert_allclose(fitted.means_[0], mean, rtol=1e-10)
@@ -81,24 +81,24 @@ def test_missing_entries_do_not_count_in_the_prior():
 
 
 def test_a_prior_is_a_parameter_like_others():
-    estimator = mixture(prior=ConjugatePrior()).set_params(prior__mean_precision=2.0)
+    estimator = mixture(prior=Conjugate()).set_params(prior__mean_precision=2.0)
     assert clone(estimator).get_params()["prior__mean_precision"] == 2.0
     estimator.fit(rows())
-    assert estimator.prior == ConjugatePrior(mean_precision=2.0)
+    assert estimator.prior == Conjugate(mean_precision=2.0)
 
 
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
-        (ConjugatePrior(weight_concentration=0.5), "prior__weight_concentration must be a number >= 1"),
-        (ConjugatePrior(mean_precision=-1), "prior__mean_precision must be a number >= 0"),
-        (ConjugatePrior(mean=[0.0]), r"prior__mean must have shape \(3,\)"),
-        (ConjugatePrior(degrees_of_freedom=2), "prior__degrees_of_freedom must be a number > 2"),
-        (ConjugatePrior(covariance=-1.0), "prior__covariance must be a positive number, 3 of them, or"),
-        (ConjugatePrior(covariance=[1.0, 2.0]), "prior__covariance must be"),
-        (ConjugatePrior(covariance=np.ones((3, 3))), "prior__covariance must be"),
-        (ConjugatePrior(covariance=np.nan), "prior__covariance must be"),
-        (ConjugatePrior(mean=[0.0, np.nan, 0.0]), "prior__mean must"),
+        (Conjugate(weight_concentration=0.5), "prior__weight_concentration must be a number >= 1"),
+        (Conjugate(mean_precision=-1), "prior__mean_precision must be a number >= 0"),
+        (Conjugate(mean=[0.0]), r"prior__mean must have shape \(3,\)"),
+        (Conjugate(degrees_of_freedom=2), "prior__degrees_of_freedom must be a number > 2"),
+        (Conjugate(covariance=-1.0), "prior__covariance must be a positive number, 3 of them, or"),
+        (Conjugate(covariance=[1.0, 2.0]), "prior__covariance must be"),
+        (Conjugate(covariance=np.ones((3, 3))), "prior__covariance must be"),
+        (Conjugate(covariance=np.nan), "prior__covariance must be"),
+        (Conjugate(mean=[0.0, np.nan, 0.0]), "prior__mean must"),
         ("flat", "'prior' parameter"),
     ],
 )
@@ -110,6 +110,6 @@ def test_a_wrong_prior_is_named(prior, message):
 @pytest.mark.parametrize("covariance", [2.0, [2.0, 2.0, 2.0], np.diag([2.0, 2.0, 2.0])])
 def test_a_scale_may_come_in_several_shapes(covariance):
     X = rows()
-    known = mixture(prior=ConjugatePrior(covariance=2.0)).fit(X)
-    fitted = mixture(prior=ConjugatePrior(covariance=covariance)).fit(X)
+    known = mixture(prior=Conjugate(covariance=2.0)).fit(X)
+    fitted = mixture(prior=Conjugate(covariance=covariance)).fit(X)
     np.testing.assert_array_equal(fitted.means_, known.means_)

@@ -3,7 +3,7 @@ import torch
 from scipy.stats import dirichlet, invgamma, invwishart, multivariate_normal
 
 from skgen.distributions.covariance import COVARIANCES, Full
-from skgen.models.conjugate import ConjugatePrior, ConjugateTerms, mode_of_weights
+from skgen.models.conjugate import ConjugateTerms, mode_of_weights
 from tests.parts import normal
 
 K, D = 3, 4
@@ -118,17 +118,3 @@ def test_a_component_without_rows_has_a_finite_log_weight():
     mode = mode_of_weights(torch.tensor([0.0, 4.0], dtype=torch.float64), 1.0)
     assert bool(mode.isfinite().all())
     assert float(mode[1]) == 0
-
-
-def test_the_defaults_are_in_range():
-    ConjugatePrior().check(D)
-
-
-@pytest.mark.parametrize(
-    ("name", "bad", "good"),
-    [("weight_concentration", 0.5, 1.0), ("mean_precision", -0.1, 0.0), ("degrees_of_freedom", D - 1, D - 0.5)],
-)
-def test_a_parameter_out_of_range_is_named(name, bad, good):
-    ConjugatePrior(**{name: good}).check(D)
-    with pytest.raises(ValueError, match=f"prior__{name}"):
-        ConjugatePrior(**{name: bad}).check(D)
