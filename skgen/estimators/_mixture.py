@@ -285,7 +285,7 @@ class MixtureEstimator(StartedMixture):
         Returns
         -------
         aic : float
-            In nats, summed over rows.
+            Minus twice the log-likelihood of all rows, in nats, and twice the number of parameters.
         """
         return self._criterion(X, sample_weight, lambda _: 2 * self._n_parameters())
 
@@ -302,7 +302,7 @@ class MixtureEstimator(StartedMixture):
         Returns
         -------
         bic : float
-            In nats, summed over rows; lower is better.
+            Minus twice the log-likelihood of all rows, in nats, and log(rows) for each parameter; lower is better.
         """
         return self._criterion(X, sample_weight, lambda total: np.log(total) * self._n_parameters())
 
@@ -319,7 +319,7 @@ class MixtureEstimator(StartedMixture):
         Returns
         -------
         icl : float
-            In nats, summed over rows; lower is better. It favours components that are apart.
+            On the scale of BIC, minus twice nats; lower is better. It favours components that are apart.
         """
         entropy = entr(self.predict_proba(X).astype(np.float64)).sum(axis=1)
         total = entropy.sum() if sample_weight is None else entropy @ np.asarray(sample_weight, dtype=np.float64)
