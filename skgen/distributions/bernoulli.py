@@ -4,6 +4,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+OPEN_INTERVAL = 2.0**-32 * (1 - 2.0**-23)
+"""Factor from 32-bit integers to numbers between -1/2 and 1/2, which they stay below also when rounded to float32."""
+
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     r"""Log-probability :math:`\sum_i x_i l_i - \log(1 + e^{l_i})`, summed over the last axis.
@@ -19,13 +22,15 @@ def bernoulli_draw(probabilities: Tensor, generator: Generator, *, shared: bool 
 
     With ``shared`` the rows share their uniforms: independent along the last axis only, and equal rows draw alike.
 
-    Uniforms are the upper 24 bits of each half of 64-bit integer draws, several times faster than ``torch.bernoulli``;
-    probabilities are resolved to 2^-24, and 0 and 1 are exact.
+    Uniforms are the halves of 64-bit integer draws, several times faster than ``torch.bernoulli``; probabilities are
+    resolved to 2^-24, and 0 and 1 are exact.
     """
     shape = probabilities.shape[-1:] if shared else probabilities.shape
     n_words = (shape.numel() + 1) // 2
     words = torch.empty(n_words, dtype=torch.int64, device=probabilities.device)
     words.random_(-(2**63), None, generator=generator)
-    integers = words.view(torch.int32)[: shape.numel()].view(shape)
-    uniform = integers.bitwise_right_shift_(8).to(probabilities.dtype).mul_(2.0**-24).add_(0.5)
-    return torch.gt(probabilities, uniform).to(probabilities.dtype)
+    numbers = words.view(torch.int32)[: shape.numel()].view(shape).to(probabilities.dtype)
+    # p - u > 1/2 for u uniform on (-1/2, 1/2). A result in place is one kernel: a comparison that makes booleans, and
+    # their conversion, are slower than all the rest but the integers.
+    excess = torch.sub(probabilities, numbers, alpha=OPEN_INTERVAL, out=None if shared else numbers)
+    return excess.gt_(0.5)
