@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from skgen._trace import Pullback, Tracer
-from skgen.networks.base import Network
+from skgen.models.deep_belief import DeepBeliefNetwork
+from skgen.networks import MLP
+from skgen.networks.mlp import Dense
 
 
 class SoftmaxClassifier(nn.Module):
@@ -18,7 +20,7 @@ class SoftmaxClassifier(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: MLP) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("shift", torch.zeros(network.n_inputs))
@@ -32,6 +34,18 @@ class SoftmaxClassifier(nn.Module):
     def standardize(self, rows: Tensor) -> Tensor:
         """Rows in the user's units to standardised rows."""
         return (rows - self.shift) / self.scale
+
+    def load_layers(self, stack: DeepBeliefNetwork) -> None:
+        """Take the weights of the hidden layers from a stack, the means of whose units they then give."""
+        first = stack.bottom.features(torch.ones_like(stack.scale)).unsqueeze(-1)
+        with torch.no_grad():
+            layers = [layer for layer in self.network.layers if isinstance(layer, Dense)]
+            for layer, machine in zip(layers, stack.machines, strict=False):
+                layer.weight.copy_(machine.weight.t() * first)
+                layer.bias.copy_(machine.hidden_bias)
+                first = torch.ones((), dtype=first.dtype, device=first.device)
+            shift, scale = stack.shift.to(self.shift), stack.scale.to(self.scale)
+            self.network.absorb_input(self.scale / scale, (self.shift - shift) / scale)
 
     def log_proba(self, x: Tensor) -> Tensor:
         """Logarithms of the probabilities of all classes, (batch, classes)."""

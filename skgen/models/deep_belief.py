@@ -112,9 +112,14 @@ class DeepBeliefNetwork(nn.Module):
         return [each for each in self.generation if isinstance(each, RestrictedBoltzmannMachine)]
 
     @property
+    def machines(self) -> list[RestrictedBoltzmannMachine]:
+        """The machines that lead upwards, the top included, bottom to top."""
+        return [*self._recognition, self.top]
+
+    @property
     def bottom(self) -> RestrictedBoltzmannMachine:
         """The machine that reads rows, which knows their standardisation."""
-        return [*self._recognition, self.top][0]
+        return self.machines[0]
 
     @property
     def n_drawn(self) -> list[int]:
@@ -154,7 +159,7 @@ class DeepBeliefNetwork(nn.Module):
 
     def encode(self, v: Tensor, n_layers: int) -> Tensor:
         """Means of the units of a layer, each given the means of the layer below, (rows, units)."""
-        for machine in [*self._recognition, self.top][:n_layers]:
+        for machine in self.machines[:n_layers]:
             v = machine.hidden_mean(v)
         return v
 

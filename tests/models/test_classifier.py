@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from skgen.models.classifier import SoftmaxClassifier
+from skgen.models.deep_belief import DeepBeliefNetwork
 from skgen.networks import MLP
 from skgen.training.flat import FlatParameters
+from tests.boltzmann import machine_from
 from tests.oracles import central_differences
 
 
@@ -54,3 +56,26 @@ def test_the_pullback_is_the_gradient(model, generator, weight):
     directions = torch.randn(20, len(parameters.value), dtype=torch.float64, generator=generator)
     expected = central_differences(value, parameters.value, directions)
     torch.testing.assert_close(directions @ parameters.gradient, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+@torch.no_grad()
+def test_hidden_layers_taken_from_a_stack_give_the_means_of_its_units(visible, generator):
+    machines = [
+        machine_from(kind, "bernoulli", generator=generator, n_visible=below, n_hidden=above)
+        for kind, below, above in ((visible, 4, 5), ("bernoulli", 5, 3))
+    ]
+    stack = DeepBeliefNetwork.stacked(machines)
+    stack.shift.copy_(torch.tensor([1.0, 0.0, 2.0, -1.0]) if visible == "gaussian" else torch.zeros(4))
+    stack.scale.fill_(3.0 if visible == "gaussian" else 1.0)
+    network = MLP(4, (5, 3), 2, "sigmoid").double()
+    network.reset(generator)
+    model = SoftmaxClassifier(network).double()
+    if visible == "gaussian":
+        # Another standardisation, which the first layer makes up for.
+        model.shift.copy_(torch.arange(4.0))
+        model.scale.fill_(2.0)
+    model.load_layers(stack)
+    top, bias = network.head
+    expected = torch.log_softmax(stack.encode(stack.standardize(ROWS), 2) @ top + bias, -1)
+    torch.testing.assert_close(model.log_proba(model.standardize(ROWS)), expected)
