@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skgen.estimators.factor_mixture import MixtureOfFactorAnalyzers
     from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
+    from skgen.estimators.rbm import RBM
     from skgen.estimators.vae import VariationalAutoencoder
 
 _ESTIMATORS = {
@@ -24,11 +25,13 @@ _ESTIMATORS = {
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
     "MixtureOfFactorAnalyzers": "skgen.estimators.factor_mixture",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
+    "RBM": "skgen.estimators.rbm",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
 _MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
 
 __all__ = [
+    "RBM",
     "Autoencoder",
     "BayesianGaussianMixture",
     "FactorAnalysis",

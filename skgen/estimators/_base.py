@@ -8,9 +8,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from
-from skgen.estimators._data import check_moments, column_names, hold_out, training_batches, weighted_rows
+from skgen.estimators._data import check_moments, column_names, hold_out, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import FittedModule
 from skgen.estimators._sklearn import _fit_context
+from skgen.estimators._sparse import as_rows
 from skgen.estimators._training import TrainingRun
 from skgen.estimators._warnings import warn_user
 from skgen.training.flat import FlatParameters
@@ -38,8 +39,11 @@ class GradientEstimator(FittedModule):
         """Store specs and sizes as fitted attributes."""
 
     @abstractmethod
-    def _start_model(self, model, moments, generator):
-        """Standardise a new model for the moments of columns, and draw its starting weights."""
+    def _start_model(self, model, moments, generator, *, partial):
+        """Standardise a new model for the moments of columns, and draw its starting weights.
+
+        ``partial`` says that they are the moments of a first chunk of rows, which may be few.
+        """
 
     @abstractmethod
     def _move_model(self, model, moments, old):
@@ -68,7 +72,11 @@ class GradientEstimator(FittedModule):
     def _schedule(self, loss, *, warm_up):
         """Set what changes in the loss from epoch to epoch; ``warm_up``: training starts from nothing."""
 
-    def _schedule_span(self, run):
+    def _largest_gradient(self):
+        """Norm to which longer gradients are shortened, or None."""
+        return self.max_grad_norm
+
+    def _schedule_span(self, run, *, partial):
         """First epoch and length of the learning rate's schedule."""
         return run.start, self.max_iter
 
@@ -78,6 +86,10 @@ class GradientEstimator(FittedModule):
     def _augment(self, model, *, shared):
         """What redraws standardised rows, or None; ``shared``: with noise that rows share."""
         return
+
+    def _standardizer(self, rows):
+        """What standardises blocks of rows, in their dtype and place; None where there is nothing to do."""
+        return standardizer(self._standardization, rows)
 
     def _check_solver(self, model):
         """Refuse a solver that the model does not go with."""
@@ -118,8 +130,8 @@ class GradientEstimator(FittedModule):
     def partial_fit(self, X, y=None, *, sample_weight=None):
         """Continue with one pass over a chunk of rows, of any size.
 
-        Scales come from running moments; when they move, first and last layers are compensated, so that the
-        function learnt so far is unchanged in the units of X. There is no warm-up of the KL.
+        Scales come from running moments; when they move, what was learnt is compensated, so that it is unchanged in
+        the units of X. Nothing is warmed up.
 
         Parameters
         ----------
@@ -141,8 +153,8 @@ class GradientEstimator(FittedModule):
         X = self._check_rows(X, training=True, reset=fresh)
         X_val = metadata["X_val"]
         X_val = None if X_val is None else self._check_validation_rows(X_val)
-        rows, weight = weighted_rows(X, metadata["sample_weight"])
-        return X, metadata | {"X_val": X_val}, (rows, weight, X_val)
+        rows, weight = weighted_rows(as_rows(X), metadata["sample_weight"])
+        return X, metadata | {"X_val": X_val}, (rows, weight, X_val if X_val is None else as_rows(X_val))
 
     def _check_validation_rows(self, X_val):
         rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks())
@@ -168,9 +180,8 @@ class GradientEstimator(FittedModule):
         parameters = FlatParameters(model)
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
-        batches = training_batches(
-            X, weight, batch_size, model, self._standardization, self._augment(model, shared=shared)
-        )
+        augment = self._augment(model, shared=shared)
+        batches = training_batches(X, weight, batch_size, model, self._standardizer, augment)
         loss = self._loss(model, batches, generator)
         self._schedule(loss, warm_up=fresh and not partial)
         seed = seed_from(random_state)
@@ -189,6 +200,7 @@ class GradientEstimator(FittedModule):
         run.plateau.tol *= self._progress_unit(model)
         if not fresh:
             run.follow(self)
+        run.span = self._schedule_span(run, partial=partial)
         return run
 
     def _prepared_model(self, X, weight, random_state, *, fresh, partial):
@@ -202,7 +214,7 @@ class GradientEstimator(FittedModule):
             self._decide()
             self._dtype = X.dtype.name
             self._score_seed = seed_from(random_state)
-        model = self._initial_model(moments, old, seed_from(random_state))
+        model = self._initial_model(moments, old, seed_from(random_state), partial=partial)
         self._check_solver(model)
         self._standardization = {name: as_array(getattr(model, name)) for name in self._standardization_names}
         self._running_moments = vars(moments).copy()
@@ -241,7 +253,7 @@ class GradientEstimator(FittedModule):
         scales = np.concatenate([self._standardization[name] for name in self._standardization_names[1:]])
         return bool(((scales > SMALLEST_SCALE) & (scales < 1 / SMALLEST_SCALE)).all())
 
-    def _initial_model(self, moments, old, seed):
+    def _initial_model(self, moments, old, seed, *, partial):
         """The model in float64, standardised for the moments: new, or the fitted one compensated for the change."""
         only_constants = old is not None and old.constant.all() and not moments.constant.all()
         if old is not None and not only_constants:
@@ -251,7 +263,7 @@ class GradientEstimator(FittedModule):
             return model
         model = self._build_model(self.n_features_in_).double()
         with torch.no_grad():
-            self._start_model(model, moments, torch.Generator().manual_seed(seed))
+            self._start_model(model, moments, torch.Generator().manual_seed(seed), partial=partial)
         if moments.constant.any() and moments.n_rows > 1:
             self._warn_of_constants(moments)
         return model

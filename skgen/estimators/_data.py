@@ -57,7 +57,7 @@ def hold_out(X, weight, fraction, random_state, *, together):
 
     With ``together`` equal rows stay on one side, so that a row's weight means its repetition.
     """
-    group = np.unique(X, axis=0, return_inverse=True)[1].reshape(-1) if together else np.zeros(0, dtype=int)
+    group = np.unique(X[:], axis=0, return_inverse=True)[1].reshape(-1) if together else np.zeros(0, dtype=int)
     if not group.any():
         group = np.arange(len(X))
     if len(X) < 2:
@@ -92,10 +92,10 @@ def _resident(rows, device):
     return device.type == "mps" and rows.dtype == torch.float32  # it has no float64
 
 
-def training_batches(X, weight, batch_size, model, standardization, augment):
+def training_batches(X, weight, batch_size, model, prepare, augment):
     """Batches for a model on its device and in its dtype; rows go to a GPU once if they fit there."""
     device = model.scale.device
-    rows = as_tensor(X)
+    rows = as_tensor(X[:]) if len(X) <= batch_size or isinstance(X, np.ndarray) else X
     if _resident(rows, device):
         rows = rows.to(device)
     return Batches(
@@ -104,7 +104,7 @@ def training_batches(X, weight, batch_size, model, standardization, augment):
         batch_size=batch_size,
         device=device,
         dtype=model.scale.dtype,
-        prepare=standardizer(standardization, rows),
+        prepare=prepare(rows),
         augment=augment,
     )
 

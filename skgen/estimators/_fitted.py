@@ -11,14 +11,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skgen.estimators._arrays import as_array, as_tensor, resolve_device, tiles
 from skgen.estimators._density import RowScores
 from skgen.estimators._iterative import IterativeEstimator
+from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
 
 
 class ModuleHolder(IterativeEstimator):
     """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed.
 
-    A module has buffers ``shift`` and ``scale``, a method ``standardize``, and its ``width``: the most numbers that it
-    holds per row at once.
+    A module has buffers ``shift`` and ``scale`` and a method ``standardize``.
     """
 
     @abstractmethod
@@ -46,6 +46,18 @@ class ModuleHolder(IterativeEstimator):
         check_is_fitted(self)
         return self._check_rows(X, training=False)
 
+    def _width(self, model):
+        """Most numbers that a model holds per row at once."""
+        return model.width
+
+    def _standardize(self, model, rows):
+        """Rows in the user's units, as a model takes them."""
+        return model.standardize(rows)
+
+    def _decode(self, model, z):
+        """Latent rows to rows in the user's units."""
+        return model.decode(z)
+
     def _fitted_model(self):
         model = self._build_model(self.n_features_in_).double()
         model.load_state_dict({name: torch.tensor(value) for name, value in self.weights_.items()})
@@ -69,11 +81,11 @@ class ModuleHolder(IterativeEstimator):
 
     def _map_rows(self, X, function, numbers_per_row):
         """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
-        model = self._module(X.dtype)
+        model, X = self._module(X.dtype), as_rows(X)
         columns = []
         with torch.inference_mode():
             for tile in tiles(len(X), numbers_per_row, X.dtype.itemsize):
-                x = model.standardize(as_tensor(X[tile]).to(model.scale.device))
+                x = self._standardize(model, as_tensor(X[tile]).to(model.scale.device))
                 values = [value.cpu().numpy() for value in function(model, x)]
                 # Filled in place: small arrays kept from each tile would pin the heap that its large ones leave.
                 columns = columns or [np.empty((len(X), *value.shape[1:]), value.dtype) for value in values]
@@ -107,8 +119,10 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         model = self._module(Z.dtype)
         latent = as_tensor(Z)
         with torch.inference_mode():
-            parts = tiles(len(Z), model.width, Z.itemsize)
-            return np.concatenate([as_array(model.decode(latent[part].to(model.scale.device))) for part in parts])
+            parts = tiles(len(Z), self._width(model), Z.itemsize)
+            return np.concatenate(
+                [as_array(self._decode(model, latent[part].to(model.scale.device))) for part in parts]
+            )
 
     @property
     def _n_features_out(self):

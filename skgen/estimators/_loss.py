@@ -79,6 +79,13 @@ class TermsLoss:
         """What changes from epoch to epoch, by its name in a record."""
         return {"kl_weight": self.kl_weight}
 
+    def buffers(self):
+        """What one step hands to the next, by name: nothing."""
+        return {}
+
+    def load(self, buffers):
+        """Continue from the buffers of an earlier run."""
+
     def __call__(self, batch, generator):
         """Add the gradient; return functions for the reported means and for the loss."""
         n_rows = batch.x.shape[0]

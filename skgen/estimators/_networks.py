@@ -101,7 +101,7 @@ class NetworkEstimator(GradientEstimator):
         name = f"validation_{loss.monitor}"
         return lambda: {name: mean()}
 
-    def _start_model(self, model, moments, generator):
+    def _start_model(self, model, moments, generator, *, partial):
         model.encoder.reset(generator)
         model.decoder.reset(generator)
         model.initialize(torch.from_numpy(moments.mean), torch.from_numpy(moments.scale))

@@ -39,6 +39,11 @@ class TrainingRun(Run):
         Read for its optimisation and stopping parameters.
     n_epochs : int
         Largest number of epochs of this run.
+
+    Attributes
+    ----------
+    span : tuple of int
+        First epoch and length of the learning rate's schedule.
     """
 
     def __init__(self, model, parameters, loss, batches, *, order, generator, measures, validated, settings, n_epochs):
@@ -47,18 +52,22 @@ class TrainingRun(Run):
         self.order, self.generator = order, generator
         self.measures, self.validated = measures, validated
         self.measured = set()
+        self.span = 0, settings.max_iter
         self.settings = settings
         self.optimizer = SOLVERS[settings.solver](
             parameters,
             weight_decay=settings.weight_decay,
-            max_grad_norm=settings.max_grad_norm,
+            max_grad_norm=settings._largest_gradient(),
             momentum=settings.momentum,
         )
         self.step = GradientStep(loss, self.optimizer, settings.learning_rate)
         if batches.device.type == "cuda" and not self.optimizer.line_search:
             n_rows = min(batches.batch_size, batches.n_rows)
             self.step = GraphedStep(
-                self.step, lambda: (*loss.scheduled.values(), self.step.learning_rate), n_rows=n_rows
+                self.step,
+                lambda: (*loss.scheduled.values(), self.step.learning_rate),
+                n_rows=n_rows,
+                buffers=tuple(loss.buffers().values()),
             )
 
     @property
@@ -82,7 +91,7 @@ class TrainingRun(Run):
         return self.loss.settled(self.epoch)
 
     def _before(self, epoch):
-        first, length = self.settings._schedule_span(self)
+        first, length = self.span
         progress = min(1.0, (epoch - first) / length)
         self.step.learning_rate = self.settings.learning_rate * LEARNING_RATE_SCHEDULES[
             self.settings.learning_rate_schedule
@@ -127,20 +136,19 @@ class TrainingRun(Run):
         return sum(recent) / len(recent)
 
     def training_state(self):
-        """Optimiser moments and generator states."""
+        """Optimiser moments, what the loss hands from step to step, and generator states."""
         solver = self.settings.solver
         state = {f"{solver}.{name}": as_array(value) for name, value in self.optimizer.state().items()}
+        state |= {f"loss.{name}": as_array(value) for name, value in self.loss.buffers().items()}
         return state | {
             "order": as_array(self.order.get_state()),
             "generator": as_array(self.generator.get_state()),
         }
 
     def load_training_state(self, state):
-        """Continue from :meth:`training_state`, where the solver is the same."""
-        prefix = f"{self.settings.solver}."
-        tensors = {
-            name.removeprefix(prefix): torch.tensor(value) for name, value in state.items() if name.startswith(prefix)
-        }
+        """Continue from :meth:`training_state`; optimiser and generators only where the solver is the same."""
+        self.loss.load(_tensors(state, "loss."))
+        tensors = _tensors(state, f"{self.settings.solver}.")
         if not tensors:
             return
         self.optimizer.load(tensors)
@@ -148,3 +156,8 @@ class TrainingRun(Run):
         generator = torch.tensor(state["generator"])
         if len(generator) == len(self.generator.get_state()):  # another kind of device has other generators
             self.generator.set_state(generator)
+
+
+def _tensors(state, prefix):
+    """Tensors of the entries with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): torch.tensor(value) for name, value in state.items() if name.startswith(prefix)}

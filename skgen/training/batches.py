@@ -78,7 +78,9 @@ class Batches:
         rows, weight, target = parts
         x = (rows if self.prepare is None else self.prepare(rows)).to(self.device, self.dtype)
         weight = None if weight is None else weight.to(self.device, self.dtype)
-        return Batch(self.augment(x, generator=generator), weight, None if target is None else target.to(self.device))
+        if self.augment is not None:
+            x = self.augment(x, generator=generator)
+        return Batch(x, weight, None if target is None else target.to(self.device))
 
     def epoch(self, order: Generator, generator: Generator) -> Iterator[Batch]:
         """One pass; ``order`` (CPU) draws the permutation, ``generator`` (device) whatever ``augment`` draws."""

@@ -1,11 +1,11 @@
 """Steps recorded once and replayed: on a GPU a small step is bound by launching kernels, not by running them."""
 
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from skgen.training.batches import Batch
 from skgen.training.steps import GradientStep, Scalars
@@ -39,16 +39,23 @@ class GraphedStep:
 
     Numbers that the host decides (learning rate, weight of the KL) are part of a recording: ``key`` names them, and a
     new key makes a new recording. A batch of another shape, such as the last of an epoch, runs unrecorded. Recording
-    changes nothing: parameters, optimiser and generator go back to where they were. If the device refuses to
-    record, a warning says so and every step runs unrecorded.
+    changes nothing: parameters, optimiser, generator and the loss's ``buffers`` go back to where they were. If the
+    device refuses to record, a warning says so and every step runs unrecorded.
     """
 
     def __init__(
-        self, step: GradientStep, key: Callable[[], Hashable], *, n_rows: int, capture: Capture = cuda_capture
+        self,
+        step: GradientStep,
+        key: Callable[[], Hashable],
+        *,
+        n_rows: int,
+        buffers: Sequence[Tensor] = (),
+        capture: Capture = cuda_capture,
     ) -> None:
         self.step = step
         self.key = key
         self.n_rows = n_rows
+        self.buffers = buffers
         self.capture = capture
         self.recorded_key: Hashable = None
         self.recordings: dict[bool, tuple[Callable[[], None], Scalars]] = {}
@@ -89,11 +96,14 @@ class GraphedStep:
         value = optimizer.parameters.value
         state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
         values, random = value.clone(), generator.get_state()
+        kept = [buffer.clone() for buffer in self.buffers]
 
         def restore() -> None:
             value.copy_(values)
             optimizer.load(state)
             generator.set_state(random)
+            for buffer, before in zip(self.buffers, kept, strict=True):
+                buffer.copy_(before)
 
         def run() -> Scalars:
             return self.step(static, generator, report=report)

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, clone
 
 import skgen
 from skgen import (
+    RBM,
     Autoencoder,
     BayesianGaussianMixture,
     FactorAnalysis,
@@ -44,6 +45,10 @@ def pca(n_components=2, **parameters):
 
 def factors(n_components=2, **parameters):
     return FactorAnalysis(n_components, **{"random_state": 0} | parameters)
+
+
+def machine(n_components=2, **parameters):
+    return RBM(n_components, **{"max_iter": 5, "random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -103,11 +108,21 @@ CONFIGURATIONS = {
     "factor-analysis-two": factors(),
     "factor-analysis-varimax": factors(rotation="varimax"),
     "factor-analysis-quartimax": factors(rotation="quartimax"),
+    "rbm": machine(),
+    "rbm-cd": machine(method="cd", n_gibbs=3, center=False, solver="adam"),
+    "rbm-pseudo": machine(score_method="pseudo", sparsity_target=0.2),
+    "rbm-linear-hidden": machine(hidden="gaussian", learning_rate_schedule="constant"),
+    "rbm-gaussian": machine(visible="gaussian"),
+    "rbm-gaussian-linear": machine(visible="gaussian", hidden="gaussian", variance="shared"),
+    "rbm-gaussian-relu": machine(visible="gaussian", hidden="relu", variance="fixed", method="pcd"),
+    "rbm-early-stopping": machine(early_stopping=True, validation_fraction=0.2, n_iter_no_change=2),
 }
 
 NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]
 """Configurations that learn by gradient steps over epochs."""
-EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS]
+MACHINES = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBM)]
+"""Configurations of Boltzmann machines, which learn by gradient steps too."""
+EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + MACHINES]
 """Configurations that learn by iterations of EM."""
 
 CLOSED_FORM = ["pca", "pca-two", "pca-share", "pca-mle", "pca-ard"]
