@@ -5,6 +5,8 @@ import json
 import numpy as np
 import torch
 
+from skgen.training.distinct_rows import DistinctRows
+
 SMALLEST_SHARE = 1e-10
 """Share of the rows below which a component is degenerate."""
 MOST_RESTARTS = 10
@@ -53,9 +55,12 @@ class Repairs:
         marks = ((share < SMALLEST_SHARE) | self.model.degenerate(parameters)).cpu().numpy()
         new = marks & ~self.pruned
         if not new.any():
-            return self.model.without(parameters, torch.from_numpy(self.pruned)) if self.pruned.any() else None
+            return self.model.without(parameters, self._on_device(self.pruned)) if self.pruned.any() else None
         self._decide(new, share)
         return self._replaced(parameters, new)
+
+    def _on_device(self, array):
+        return torch.from_numpy(array).to(self.rows.x.device)
 
     def _decide(self, new, share):
         for k in np.flatnonzero(new):
@@ -74,18 +79,19 @@ class Repairs:
     def _replaced(self, parameters, new):
         """Components put at the rows that are explained worst, and those given up with no weight."""
         again = new & ~self.pruned
-        sound = self.model.without(parameters, torch.from_numpy(new | self.pruned))
+        sound = self.model.without(parameters, self._on_device(new | self.pruned))
         if again.any():
             places = self._worst(sound, int(again.sum()))
-            sound = self.model.placed(sound, torch.from_numpy(np.flatnonzero(again)), places)
+            sound = self.model.placed(sound, self._on_device(np.flatnonzero(again)), places)
         return sound
 
     def _worst(self, parameters, n):
-        """The rows of lowest likelihood, with their missing entries at the center."""
+        """Different rows of lowest likelihood, their missing entries at the center; again where there are fewer."""
         posterior = self.model.bind(self.model.refreshed(parameters))
         lowest, rows = [], []
-        for tile in self.rows:
+        for tile in DistinctRows(self.rows).take(slice(None)):
             value, index = torch.topk(posterior.log_prob(tile), min(n, len(tile.x)), largest=False)
             lowest.append(value)
             rows.append(tile.x[index])
-        return torch.cat(rows)[torch.argsort(torch.cat(lowest))[:n]]
+        order = torch.argsort(torch.cat(lowest))
+        return torch.cat(rows)[order[torch.arange(n) % len(order)]]

@@ -146,6 +146,32 @@ def test_a_component_without_rows_starts_again_where_rows_are_explained_worst(ki
     json.dumps(estimator.events_)
 
 
+def test_components_without_rows_start_again_at_different_rows_however_often_these_are_repeated():
+    X, weight, repeated = weighted(missing=True)
+    means = np.full((5, 3), 1e6)
+    means[:3] = np.nan_to_num(X[:3])
+    params = {"n_components": 5, "means_init": means, "weights_init": [0.4, 0.3, 0.3, 0.0, 0.0], "max_iter": 1}
+    with pytest.warns(ConvergenceWarning, match=r"\(reinit 3, reinit 4\)"):
+        one = mixture(**params).fit(X, sample_weight=weight)
+    with pytest.warns(ConvergenceWarning, match=r"\(reinit 3, reinit 4\)"):
+        other = mixture(**params).fit(repeated[np.random.default_rng(0).permutation(len(repeated))])
+    assert_same(one, other)
+    assert (one.means_[3] != one.means_[4]).any()
+
+
+def test_fewer_different_rows_than_components_to_place_are_taken_again():
+    model = GaussianMixtureModel(COVARIANCES["diag"], 3, 3)
+    X = torch.from_numpy(rows(30))[:1].repeat(4, 1)
+    repairs = Repairs(model, Rows(X), "reinit")
+    parameters = {
+        "log_weights": torch.zeros(3, dtype=torch.float64).log_softmax(0),
+        "means": torch.zeros(3, 3, dtype=torch.float64),
+        "covariances": torch.ones(3, 3, dtype=torch.float64),
+    }
+    repaired = repairs(parameters, {"weight": torch.tensor([4.0, 0.0, 0.0], dtype=torch.float64)})
+    assert torch.equal(repaired["means"][1:], X[:2])
+
+
 @every_type
 def test_a_component_without_rows_is_left_out(kind):
     estimator, X = lost(covariance_type=kind, on_degenerate="prune")
