@@ -110,14 +110,18 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
             weights = {name: value for name, value in metadata.items() if name == "sample_weight"}
             hooks = {"estimator": self, "X": X, "y": y, "metadata": weights}
             self._iterate(run, context, hooks)
-            self._store(run)
-            self._describe_data(data)
-            for doubt in self._doubts(run):
-                warn_user(doubt, ConvergenceWarning)
-            if not self.warm_start:
-                del self.training_state_
+            self._conclude(run, data)
         context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
         return self
+
+    def _conclude(self, run, data):
+        """Become what a run has learnt, and say what is doubtful about it."""
+        self._store(run)
+        self._describe_data(data)
+        for doubt in self._doubts(run):
+            warn_user(doubt, ConvergenceWarning)
+        if not self.warm_start:
+            del self.training_state_
 
     def _partial_fit(self, X, metadata):
         """The body of ``partial_fit``, which runs no callbacks."""
