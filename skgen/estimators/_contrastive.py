@@ -1,11 +1,8 @@
-"""Learning of Boltzmann machines: data against the machine's own states, which come from chains of Gibbs steps."""
-
-from abc import ABC, abstractmethod
+"""The gradient that Boltzmann machines learn by: rows against states of the machine."""
 
 import torch
 
 from skgen.models.energy import Centers, Phase
-from skgen.training.representatives import read_off, representatives
 
 CENTER_RATE = 0.01
 """Share of a batch in the moving mean of hidden units."""
@@ -15,133 +12,6 @@ SCALE_BOUNDS = (0.03, 3.0)
 """Bounds of standard deviations of real visible units, in those of the columns."""
 LARGEST_NORM = 0.999
 """Largest singular value of the weights where they must stay below 1: a variance 500 times that of the noise."""
-
-
-class NegativePhase(ABC):
-    """States that stand for the machine's law in a gradient.
-
-    Parameters
-    ----------
-    model : RestrictedBoltzmannMachine
-    n_gibbs : int
-        Gibbs steps of each chain before a gradient.
-    n_chains : int
-    full : bool
-        Whether all rows are one batch, of which the states may depend on the weighted distribution only.
-    """
-
-    def __init__(self, model, *, n_gibbs, n_chains, full):
-        self.model = model
-        self.n_gibbs, self.n_chains, self.full = n_gibbs, n_chains, full
-
-    def follows(self, batch):
-        """Whether the states start at hidden units drawn given each row of the batch."""
-        return False
-
-    @abstractmethod
-    def __call__(self, batch, h, generator):
-        """The states, as a Phase, for the gradient on a batch; ``h`` are drawn given its rows, or None."""
-
-    def begin(self, generator):
-        """Start what does not start from rows."""
-        return
-
-    def buffers(self):
-        """What one step hands to the next, by name: tensors that are changed in place."""
-        return {}
-
-    def load(self, buffers):
-        """Continue from buffers of an earlier run, which may have had another number of chains."""
-        for name, buffer in self.buffers().items():
-            if name in buffers:
-                old = buffers[name]
-                buffer.copy_(old[torch.arange(len(buffer)) % len(old)])
-
-    def _walk(self, h, generator):
-        """Gibbs steps from hidden states: the last visible states as a Phase, and hidden states drawn from them."""
-        for _ in range(self.n_gibbs):
-            v = self.model.draw_visible(h, generator)
-            mean, h = self.model.hidden_mean_and_draw(v, generator)
-        return Phase(v, mean), h
-
-
-class FromRows(NegativePhase):
-    """Contrastive divergence: short chains that start at the rows of the batch (Hinton 2002)."""
-
-    distinct = cumulative = None
-
-    def follows(self, batch):
-        return not self.full and batch.weight is None
-
-    def __call__(self, batch, h, generator):
-        if h is None:
-            h = self.model.draw_hidden(self._starts(batch, generator), generator)
-        for _ in range(self.n_gibbs - 1):
-            h = self.model.draw_hidden(self.model.draw_visible(h, generator), generator)
-        v = self.model.draw_visible(h, generator)
-        return Phase(v, self.model.hidden_mean(v))
-
-    def _starts(self, batch, generator):
-        """Rows drawn systematically by their weights; of a single batch in an order that rows define themselves.
-
-        Weights of a single batch then mean repetitions.
-        """
-        if self.full and self.distinct is None:
-            order = torch.Generator().manual_seed(generator.initial_seed())
-            rows, weight = representatives(batch.x, batch.weight, len(batch.x), generator=order)
-            self.distinct, self.cumulative = rows.to(batch.x), torch.cumsum(weight, 0)
-        rows, cumulative = self.distinct, self.cumulative
-        if not self.full:
-            rows, cumulative = batch.x, torch.cumsum(batch.weight.double(), 0)
-        n = self.n_chains if self.full else len(batch.x)
-        shift = torch.rand(1, dtype=cumulative.dtype, device=cumulative.device, generator=generator)
-        heights = (torch.arange(n, device=cumulative.device) + shift) * (cumulative[-1] / n)
-        return rows[read_off(cumulative, heights)]
-
-
-class Persistent(NegativePhase):
-    """Persistent contrastive divergence: chains that go on from step to step (Tieleman 2008)."""
-
-    chains = None
-
-    def begin(self, generator):
-        model = self.model
-        h = model.weight.new_zeros(self.n_chains, len(model.weight))
-        with torch.no_grad():
-            self.chains = model.draw_hidden(model.draw_visible(h, generator), generator)
-
-    def __call__(self, batch, h, generator):
-        phase, h = self._walk(self.chains, generator)
-        self.chains.copy_(h)
-        return phase
-
-    def buffers(self):
-        return {"chains": self.chains}
-
-
-class ClosedForm(NegativePhase):
-    """States with exactly the moments of a machine whose units are all linear: no chains, no noise."""
-
-    def __call__(self, batch, h, generator):
-        mean, root = linear_root(self.model)
-        root *= len(root) ** 0.5
-        v = torch.cat([mean + root, mean - root])
-        return Phase(v, self.model.hidden_mean(v))
-
-
-def linear_root(model):
-    """Mean of the visible units of a machine of linear units, and a matrix R whose R^T R is their covariance."""
-    singular, right = torch.linalg.svd(model.weight, full_matrices=False)[1:]
-    bias = model.features(model.visible_bias) + model.hidden_bias @ model.weight
-    mean = bias + (right @ bias * (1 / (1 - singular**2) - 1)) @ right
-    root = (right.T * (1 / torch.sqrt(1 - singular**2) - 1)) @ right
-    root.diagonal().add_(1)
-    scale = torch.exp(model.log_scale)
-    return mean * scale, root * scale
-
-
-NEGATIVE_PHASES = {"cd": FromRows, "pcd": Persistent, "exact": ClosedForm}
-"""Methods by name."""
 
 
 class ContrastiveLoss:
@@ -163,7 +33,6 @@ class ContrastiveLoss:
     """
 
     monitor = "pseudo_log_likelihood"
-    scheduled: dict = {}
 
     def __init__(self, model, phase, *, visible_center, sparsity_target=None, sparsity_cost=0.0):
         self.model, self.phase = model, phase
@@ -174,8 +43,14 @@ class ContrastiveLoss:
         self.learns_scale = isinstance(model.log_scale, torch.nn.Parameter)
         self.bounded = model.visible.scaled and model.hidden.unbounded
 
+    @property
+    def scheduled(self):
+        """What changes from epoch to epoch, by its name in a record."""
+        return self.phase.scheduled
+
     def begin(self, epoch):
-        """Nothing changes from epoch to epoch."""
+        """Set what changes from epoch to epoch."""
+        self.phase.adapt()
 
     def settled(self, epoch):
         """Whether the loss of an epoch is the final one."""

@@ -8,8 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
-from skgen.estimators._contrastive import linear_root
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._negative_phases import linear_root
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
 from skgen.models.partition import MOST_STATES, has_exact_log_partition, log_partition

@@ -67,7 +67,7 @@ class TrainingRun(Run):
                 self.step,
                 lambda: (*loss.scheduled.values(), self.step.learning_rate),
                 n_rows=n_rows,
-                buffers=tuple(loss.buffers().values()),
+                buffers=lambda: loss.buffers().values(),
             )
 
     @property

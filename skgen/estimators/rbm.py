@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from skgen.estimators._arrays import as_array
-from skgen.estimators._contrastive import NEGATIVE_PHASES, ContrastiveLoss
+from skgen.estimators._contrastive import ContrastiveLoss
+from skgen.estimators._negative_phases import NEGATIVE_PHASES
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._rbm_fitted import FittedMachine
 from skgen.estimators._rbm_monitor import monitor
@@ -48,10 +49,11 @@ class RBM(FittedMachine):
         share of all columns' variances, or is the columns' variance.
     categories : "auto" or list of array-like, default="auto"
         With ``visible="categorical"``: the codes of each column; "auto" takes those of the rows that are fitted first.
-    method : {"auto", "cd", "pcd", "exact"}, default="auto"
+    method : {"auto", "cd", "pcd", "tempering", "exact"}, default="auto"
         Where the machine's states come from: chains of ``n_gibbs`` steps from the rows of the batch (contrastive
-        divergence), ``n_chains`` chains that go on from batch to batch (persistent), or the exact moments of a machine
-        whose units are all linear. "auto" is "exact" where that can be, else "cd" for real columns and "pcd" for others.
+        divergence), ``n_chains`` chains that go on from batch to batch (persistent), the same with replicas of each at
+        higher temperatures, which exchange their states (tempering), or the exact moments of a machine whose units are
+        all linear. "auto" is "exact" where that can be, else "cd" for real columns and "pcd" for others.
     n_gibbs : int, default=1
         Gibbs steps for each gradient.
     n_chains : int, default=100
@@ -380,13 +382,19 @@ class RBM(FittedMachine):
 
     def _loss(self, model, batches, generator):
         model.low_precision = self.precision == "bfloat16" and not batches.full
-        phase = NEGATIVE_PHASES[self._method()](model, n_gibbs=self.n_gibbs, n_chains=self.n_chains, full=batches.full)
+        center = self._kind.center(self._running_moments).to(model.weight)
+        phase = NEGATIVE_PHASES[self._method()](
+            model,
+            n_gibbs=self.n_gibbs,
+            n_chains=self.n_chains,
+            base_bias=model.visible.initial_bias(center),
+            full=batches.full,
+        )
         phase.begin(generator)
-        center = self._kind.center(self._running_moments).to(model.weight) if self.center else None
         return ContrastiveLoss(
             model,
             phase,
-            visible_center=center,
+            visible_center=center if self.center else None,
             sparsity_target=self.sparsity_target,
             sparsity_cost=self.sparsity_cost,
         )
@@ -398,7 +406,7 @@ class RBM(FittedMachine):
 
     def _learnt(self, run):
         run.loss.project()
-        chains = run.loss.phase.buffers().get("chains")
+        chains = run.loss.phase.hidden_states()
         return super()._learnt(run) | {"chains_": None if chains is None else as_array(chains)}
 
     def _describe(self, model, X, weight):

@@ -1,7 +1,7 @@
 """Steps recorded once and replayed: on a GPU a small step is bound by launching kernels, not by running them."""
 
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 
 import torch
@@ -49,7 +49,7 @@ class GraphedStep:
         key: Callable[[], Hashable],
         *,
         n_rows: int,
-        buffers: Sequence[Tensor] = (),
+        buffers: Callable[[], Iterable[Tensor]] = tuple,
         capture: Capture = cuda_capture,
     ) -> None:
         self.step = step
@@ -96,13 +96,13 @@ class GraphedStep:
         value = optimizer.parameters.value
         state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
         values, random = value.clone(), generator.get_state()
-        kept = [buffer.clone() for buffer in self.buffers]
+        kept = [(buffer, buffer.clone()) for buffer in self.buffers()]
 
         def restore() -> None:
             value.copy_(values)
             optimizer.load(state)
             generator.set_state(random)
-            for buffer, before in zip(self.buffers, kept, strict=True):
+            for buffer, before in kept:
                 buffer.copy_(before)
 
         def run() -> Scalars:

@@ -110,6 +110,7 @@ CONFIGURATIONS = {
     "factor-analysis-quartimax": factors(rotation="quartimax"),
     "rbm": machine(),
     "rbm-cd": machine(method="cd", n_gibbs=3, center=False, solver="adam"),
+    "rbm-tempering": machine(method="tempering", n_chains=10),
     "rbm-pseudo": machine(score_method="pseudo", sparsity_target=0.2),
     "rbm-linear-hidden": machine(hidden="gaussian", learning_rate_schedule="constant"),
     "rbm-gaussian": machine(visible="gaussian"),
