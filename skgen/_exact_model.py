@@ -112,6 +112,10 @@ class ExactModel(ABC):
         """The same parameters, with what they say about the next pass over the rows brought up to date."""
         return parameters
 
+    def free(self, parameters: Parameters) -> Parameters:
+        """The parameters without what :meth:`refreshed` adds, which is not there at all times."""
+        return parameters
+
     def statistics(self, parameters: Parameters, tile: Tile) -> tuple[Statistics, Tensor]:
         """All expected statistics of a tile and the sum of weight times log p(x)."""
         posterior = self.bind(parameters)

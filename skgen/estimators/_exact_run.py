@@ -49,12 +49,11 @@ class ExactRun(Run):
         return self.epoch - self.start >= self.solver.averaging_from
 
     def _values(self):
-        # The bound of an iteration is that of the parameters it started from. What statistics are taken about is no
-        # parameter, and not always there.
-        return torch.cat([value.flatten() for name, value in self.visited.items() if name != "reference"])
+        # The bound of an iteration is that of the parameters it started from.
+        return torch.cat([value.flatten() for value in self.solver.model.free(self.visited).values()])
 
     def _restore(self, values):
-        old = {name: value for name, value in self.solver.parameters.items() if name != "reference"}
+        old = self.solver.model.free(self.solver.parameters)
         parts = values.to(self.device).split([value.numel() for value in old.values()])
         self.solver.parameters = self.solver.model.refreshed(
             {name: part.view(value.shape).clone() for (name, value), part in zip(old.items(), parts, strict=True)}

@@ -251,7 +251,7 @@ class BayesianMixture(ExactModel):
         """Parameters of an M-step on complete rows (rows, features), from responsibilities times weights (K, rows)."""
         means = r @ x / positive(r.sum(1, keepdim=True))
         parameters = self.m_step(statistics_about(self.covariance, r, x, means), {"reference": means})
-        return {name: value for name, value in parameters.items() if name != "reference"}
+        return self.free(parameters)
 
     def log_prior(self, parameters: Parameters) -> Tensor:
         """Minus KL(q || prior) of weights, means and precisions, in nats."""
@@ -269,6 +269,9 @@ class BayesianMixture(ExactModel):
         wishart = shape + norm + (half - half_0) * multivariate_digamma(half, d)
         weights = self.weights.divergence(parameters["weight_concentration"])
         return -(weights + means.sum() + wishart.expand(self.n_components).sum())
+
+    def free(self, parameters: Parameters) -> Parameters:
+        return self.plain.free(parameters)
 
     def refreshed(self, parameters: Parameters) -> Parameters:
         """As for :class:`~skgen.models.mixture.GaussianMixtureModel`."""

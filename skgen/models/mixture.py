@@ -279,7 +279,7 @@ class GaussianMixtureModel(ExactModel):
         singular = self.degenerate({"covariances": covariances - FLAT * common})[: len(covariances)]
         shape = (-1,) + (1,) * (covariances.dim() - 1)
         parameters["covariances"] = torch.where(singular.view(shape), common, covariances)
-        return {name: value for name, value in parameters.items() if name != "reference"}
+        return self.free(parameters)
 
     def tile_rows(self) -> int:
         return 8192 if self.covariance.tied else self.covariance.tile_rows(self.n_features)
@@ -339,10 +339,13 @@ class GaussianMixtureModel(ExactModel):
 
     def refreshed(self, parameters: Parameters) -> Parameters:
         """Statistics about the means where log-densities from features about the center would lose digits."""
-        parameters = {name: value for name, value in parameters.items() if name != "reference"}
+        parameters = self.free(parameters)
         if self.covariance.is_wide(self.n_features) or self.rounding(parameters) > RESOLVED:
             parameters["reference"] = parameters["means"]
         return parameters
+
+    def free(self, parameters: Parameters) -> Parameters:
+        return {name: value for name, value in parameters.items() if name != "reference"}
 
     def survives_single(self, parameters: Parameters) -> bool:
         if bool(self.degenerate(parameters).any()):
