@@ -35,7 +35,8 @@ class DerivedMixtures:
         Returns
         -------
         mixture : GaussianMixture
-            It scores, samples and conditions as if it had been fitted.
+            It scores, samples and conditions as if it had been fitted. There are no rows behind the parameters, so
+            ``partial_fit``, and ``fit`` with ``warm_start``, start from them and let the rows decide.
         """
         k, d = np.shape(means) if np.ndim(means) == 2 else (0, 0)
         if k == 0:
