@@ -8,13 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from skgen.models.energy import BoltzmannMachine
+from skgen.models.enumeration import MOST_STATES, can_enumerate, enumerated_log_partition
 from skgen.samplers.annealed import Path, anneal, estimate, reverse_estimate, temperatures
-from skgen.units import GaussianUnits, Units
+from skgen.units import GaussianUnits
 
-MOST_STATES = 2**20
-"""Joint states of a layer that are enumerated at most."""
-TILE_NUMBERS = 2**19
-"""Numbers that a tile of states holds, so that it stays in a processor's cache."""
 METHODS = ("auto", "exact", "ais")
 
 
@@ -58,7 +55,7 @@ class CopiedMachine(BoltzmannMachine):
 
 def has_exact_log_partition(machine: BoltzmannMachine) -> bool:
     """Whether :func:`log_partition_exact` gives a value."""
-    return _closed(machine) or min(_count(machine.visible), _count(machine.hidden)) <= MOST_STATES
+    return _closed(machine) or can_enumerate(machine)
 
 
 @torch.no_grad()
@@ -77,36 +74,17 @@ def log_partition_exact(machine: BoltzmannMachine) -> Tensor:
     machine = CopiedMachine(machine, torch.float64)
     if _closed(machine):
         return _linear_log_partition(machine)
-    if not has_exact_log_partition(machine):
+    if not can_enumerate(machine):
         raise ValueError(
             f"The exact log Z takes a layer of at most {MOST_STATES} joint states (20 binary units), or two linear "
             f"layers; got {machine.visible.n_units} visible and {machine.hidden.n_units} hidden units. Take "
             f"method='ais'."
         )
-    return _enumerated_log_partition(machine)
+    return enumerated_log_partition(machine)
 
 
 def _closed(machine: BoltzmannMachine) -> bool:
     return isinstance(machine.visible, GaussianUnits) and isinstance(machine.hidden, GaussianUnits)
-
-
-def _count(units: Units) -> float:
-    return math.inf if units.n_states is None else units.n_states
-
-
-def _enumerated_log_partition(machine: BoltzmannMachine) -> Tensor:
-    by_hidden = _count(machine.hidden) <= _count(machine.visible)
-    layer, other = (machine.hidden, machine.visible) if by_hidden else (machine.visible, machine.hidden)
-    free_energy = machine.hidden_free_energy if by_hidden else machine.free_energy
-    n_states = layer.n_states
-    assert n_states is not None
-    numbers = torch.arange(n_states, device=machine.weight.device)
-    sums = []
-    for tile in numbers.split(max(1, TILE_NUMBERS // (layer.n_units + other.n_units))):
-        states = layer.states(tile)
-        assert states is not None
-        sums.append(torch.logsumexp(-free_energy(states), 0))
-    return torch.logsumexp(torch.stack(sums), 0)
 
 
 def _linear_log_partition(machine: BoltzmannMachine) -> Tensor:

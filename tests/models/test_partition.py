@@ -6,7 +6,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from skgen.models import partition
 from skgen.models.energy import RestrictedBoltzmannMachine
 from skgen.models.partition import (
     LogPartition,
@@ -96,20 +95,6 @@ def test_linear_layers_normalise_their_normal_law(n_visible, n_hidden, generator
     v = normal(5, n_visible, generator=generator)
     log_prob = torch.distributions.MultivariateNormal(mean, precision_matrix=precision).log_prob(v)
     torch.testing.assert_close(-machine.free_energy(v).detach() - log_partition_exact(machine), log_prob)
-
-
-@pytest.mark.parametrize(("n_visible", "n_hidden"), [(11, 6), (6, 11)])
-def test_both_layers_enumerate_to_the_same_constant_in_tiles_of_any_size(n_visible, n_hidden, generator, monkeypatch):
-    machine = machine_from("bernoulli", "bernoulli", generator=generator, n_visible=n_visible, n_hidden=n_hidden)
-    turned = machine_from("bernoulli", "bernoulli", generator=generator, n_visible=n_hidden, n_hidden=n_visible)
-    turned.weight.data.copy_(machine.weight.data.t())
-    turned.visible_bias.data.copy_(machine.hidden_bias.data)
-    turned.hidden_bias.data.copy_(machine.visible_bias.data)
-    expected = log_partition_by_brute_force(machine).detach()
-    for size in (2**19, 1, 100):
-        monkeypatch.setattr(partition, "TILE_NUMBERS", size)
-        torch.testing.assert_close(log_partition_exact(machine), expected, rtol=1e-12, atol=0)
-        torch.testing.assert_close(log_partition_exact(turned), expected, rtol=1e-12, atol=0)
 
 
 def test_large_fields_and_single_precision_lose_nothing(generator):
