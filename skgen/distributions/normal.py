@@ -18,6 +18,11 @@ def normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return (-0.5 * ((x - mean) * torch.exp(-log_scale)) ** 2 - log_scale - 0.5 * LOG_2PI).sum(-1)
 
 
+def standard_normal(like: Tensor, generator: Generator) -> Tensor:
+    """Draws from N(0, 1), in the shape, in the dtype and on the device of a tensor."""
+    return torch.empty_like(like).normal_(generator=generator)
+
+
 def standard_normal_log_prob(x: Tensor) -> Tensor:
     r"""Log-density of N(0, I), summed over the last axis; shapes (..., features) to (...)."""
     return -0.5 * (x.square().sum(-1) + x.shape[-1] * LOG_2PI)

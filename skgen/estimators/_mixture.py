@@ -32,7 +32,7 @@ RESTARTS = 3
 class StartedMixture(ExactEstimator):
     """Starts, labels and draws of a mixture; a subclass has the parameters named in ``STARTED_MIXTURE``.
 
-    Its model has ``from_responsibilities`` and ``sample``; its posterior has ``responsibilities``.
+    Its model is a :class:`~skgen.models.components.MixtureModel`; its posterior has ``responsibilities``.
     """
 
     def _decide(self, data, moments):
@@ -231,7 +231,7 @@ class StartedMixture(ExactEstimator):
 class MixtureEstimator(StartedMixture):
     """Base of the mixtures that are fitted by likelihood; a subclass has the parameters named in ``MIXTURE``.
 
-    Its model has what :class:`~skgen.estimators._repairs.Repairs` asks of it, too.
+    Its model is a :class:`~skgen.models.components.RepairableMixture`.
     """
 
     def _repair(self, model, rows):

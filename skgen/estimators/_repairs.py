@@ -20,8 +20,7 @@ class Repairs:
 
     Parameters
     ----------
-    model : ExactModel
-        A mixture that has ``degenerate``, ``without``, ``placed`` and ``kept``.
+    model : RepairableMixture
     rows : Rows
     on_degenerate : {"reinit", "prune", "raise"}
         What is done.

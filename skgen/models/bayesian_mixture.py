@@ -20,11 +20,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._exact_model import Parameters, Posterior, Statistics
 from skgen._rows import Tile
 from skgen.distributions.covariance import Covariance
+from skgen.distributions.normal import standard_normal
+from skgen.models.components import MixtureModel, draw_labels
 from skgen.models.conjugate import ConjugateTerms
-from skgen.models.mixture import GaussianMixtureModel, MixturePosterior, chosen, positive, statistics_about
+from skgen.models.mixture import GaussianMixtureModel, MixturePosterior, positive, statistics_about
 from skgen.models.weight_priors import WeightPrior
 
 STIRLING = 1e4
@@ -157,17 +159,12 @@ class BayesianMixturePosterior(Posterior):
         posterior = torch.softmax(self.predictive_joint(tile), 0)
         if generator is None:
             return torch.einsum("kn,knd->nd", posterior, completion.mean)
-        label, rows = chosen(posterior, generator), torch.arange(len(tile.x), device=index.device)
+        label, rows = draw_labels(posterior, generator), torch.arange(len(tile.x), device=index.device)
         square, _, n_observed = self._distances(tile)
         scale = (self.spread[label] + square[label, rows]) / _chi_square(self.tails[label] + n_observed, generator)
         spread = completion.covariance.expand(len(posterior), *completion.covariance.shape[1:])[label, index]
-        noise = self.model.covariance.scaled(spread, _normal(tile.x, generator))
+        noise = self.model.covariance.scaled(spread, standard_normal(tile.x, generator))
         return completion.mean[label, rows] + scale.sqrt().unsqueeze(1) * noise
-
-
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers in the shape of a tensor."""
-    return torch.empty_like(like).normal_(generator=generator)
 
 
 def _chi_square(degrees_of_freedom: Tensor, generator: torch.Generator) -> Tensor:
@@ -176,7 +173,7 @@ def _chi_square(degrees_of_freedom: Tensor, generator: torch.Generator) -> Tenso
     return draws
 
 
-class BayesianMixture(ExactModel):
+class BayesianMixture(MixtureModel):
     """Variational posterior of a mixture of normal distributions: EM on q in place of the parameters.
 
     The parameters that EM learns are those of q: ``weight_concentration`` (K,), or (2, K) for a Dirichlet process,

@@ -6,9 +6,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from skgen._exact_model import ExactModel, Parameters, Statistics
+from skgen._exact_model import Parameters, Statistics
+from skgen.distributions.normal import standard_normal
+from skgen.models.components import RepairableMixture, draw_sorted_labels
 from skgen.models.factor_posterior import FactorMixturePosterior, pooled
-from skgen.models.mixture import NO_WEIGHT, chosen
 
 NOISES: dict[str, tuple[int, ...]] = {"diagonal": (), "isotropic": (1,), "shared": (0,)}
 """For each kind of noise, the axes of a (components, features) array along which its variances are equal."""
@@ -26,7 +27,7 @@ FAINT = 0.01
 """Least variance, relative to the noise, that a factor starts with; at 0 it would stay there."""
 
 
-class FactorMixture(ExactModel):
+class FactorMixture(RepairableMixture):
     r"""A mixture of factor analysers, learnt and evaluated without a matrix of features x features.
 
     .. math:: p(x) = \sum_k \pi_k N(x; \mu_k, W_k W_k' + \Psi_k), \qquad x = \mu_k + W_k z + \epsilon
@@ -166,11 +167,9 @@ class FactorMixture(ExactModel):
         return min(256, max(16, TILE_NUMBERS // numbers))
 
     def sample(self, parameters: Parameters, n_rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Independent draws (n_rows, features) and their components (n_rows,), in the order of the components."""
-        posterior, weights = self.bind(parameters), parameters["log_weights"].exp()
-        label = chosen(weights.unsqueeze(1).expand(-1, n_rows), generator).sort().values
-        z = torch.empty(n_rows, self.n_factors, dtype=weights.dtype, device=weights.device).normal_(generator=generator)
-        return posterior.rows_from(label, z, generator), label
+        label = draw_sorted_labels(parameters["log_weights"], n_rows, generator)
+        z = standard_normal(parameters["means"].new_empty(n_rows, self.n_factors), generator)
+        return self.bind(parameters).rows_from(label, z, generator), label
 
     # -- degenerate components ------------------------------------------------------------------------------------
 
@@ -181,26 +180,14 @@ class FactorMixture(ExactModel):
         smallest = self._floor(2 * second, 0.0 if self.reg_covar else self.min_noise)
         return (parameters["noise"] <= smallest).all(1)
 
-    def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
-        """The parameters with no weight on some components, which have the heaviest one's factors and noise."""
-        log_weights = parameters["log_weights"].masked_fill(marks, NO_WEIGHT)
-        source = torch.where(marks, log_weights.argmax(), torch.arange(self.n_components, device=marks.device))
-        names = ["loadings"] + ([] if 0 in self.pooled else ["noise"])
-        copied = {name: parameters[name][source] for name in names}
-        return parameters | {"log_weights": torch.log_softmax(log_weights, 0), **copied}
+    def of_components(self) -> set[str]:
+        return {"log_weights", "means", "loadings"} | (set() if 0 in self.pooled else {"noise"})
 
-    def placed(self, parameters: Parameters, index: Tensor, means: Tensor) -> Parameters:
-        """The parameters with some components at other means, each with the share of an average one."""
-        log_weights, places = parameters["log_weights"].clone(), parameters["means"].clone()
-        log_weights[index] = -math.log(self.n_components)
-        places[index] = means
-        return parameters | {"log_weights": torch.log_softmax(log_weights, 0), "means": places}
-
-    def kept(self, parameters: Parameters, marks: Tensor) -> Parameters:
-        """The parameters of the marked components only, for a model of their number."""
-        names = ["log_weights", "means", "loadings"] + ([] if 0 in self.pooled else ["noise"])
-        result = parameters | {name: parameters[name][marks] for name in names}
-        return result | {"log_weights": torch.log_softmax(result["log_weights"], 0)}
+    def borrowed(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The factors and the noise of the heaviest of the others."""
+        heaviest = parameters["log_weights"].masked_fill(marks, -math.inf).argmax()
+        source = torch.where(marks, heaviest, torch.arange(self.n_components, device=marks.device))
+        return {name: parameters[name][source] for name in self.of_components() - {"log_weights", "means"}}
 
     # -- starting -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from skgen._exact_model import Parameters, Posterior, Statistics
+from skgen._exact_model import Parameters, Statistics
 from skgen._rows import Tile
 from skgen.distributions.low_rank import (
     Capacity,
@@ -15,8 +15,9 @@ from skgen.distributions.low_rank import (
     posterior_mean,
     projected,
 )
-from skgen.distributions.normal import LOG_2PI
-from skgen.models.mixture import EPSILON, RESOLVED, chosen
+from skgen.distributions.normal import LOG_2PI, standard_normal
+from skgen.models.components import ComponentPosterior, draw_labels, draw_responsibilities
+from skgen.models.mixture import EPSILON, RESOLVED
 from skgen.models.mixture_e_step import normalized
 
 
@@ -25,7 +26,7 @@ def pooled(values: Tensor, axes: tuple[int, ...]) -> Tensor:
     return values.sum(axes, keepdim=True) if axes else values
 
 
-class FactorMixturePosterior(Posterior):
+class FactorMixturePosterior(ComponentPosterior):
     """Which component a row is from, and the factors behind it, at some parameters.
 
     Parameters
@@ -88,17 +89,9 @@ class FactorMixturePosterior(Posterior):
         return self.log_weights.unsqueeze(1) + log_prob, z, factor
 
     def joint(self, tile: Tile) -> Tensor:
-        """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
         if tile.observed is None:
             return self._complete(tile.x, self._squares(tile.x))[0]
         return self._incomplete(tile)[0]
-
-    def log_prob(self, tile: Tile) -> Tensor:
-        return torch.logsumexp(self.joint(tile), 0)
-
-    def responsibilities(self, tile: Tile) -> Tensor:
-        """p(component | x), (rows, K)."""
-        return torch.softmax(self.joint(tile), 0).T
 
     def factors(self, tile: Tile) -> tuple[Tensor, Tensor]:
         """p(component | x), (rows, K), and E[z | x, component], (rows, K, factors)."""
@@ -115,13 +108,13 @@ class FactorMixturePosterior(Posterior):
         probability = torch.softmax(joint, 0)
         if generator is None:
             return torch.einsum("kn,knd->nd", probability, self.means.unsqueeze(1) + z @ self.loadings.mT)
-        label, rows = chosen(probability, generator), torch.arange(len(tile.x), device=z.device)
+        label, rows = draw_labels(probability, generator), torch.arange(len(tile.x), device=z.device)
         return self.rows_from(label, z[label, rows] + _scattered(z[0], factor[label, rows], generator), generator)
 
     def rows_from(self, label: Tensor, z: Tensor, generator: Generator) -> Tensor:
         """Rows (rows, features) drawn from p(x | z, component)."""
         x = (self.loadings[label] @ z.unsqueeze(2)).squeeze(2) + self.means[label]
-        return x + self.noise.expand_as(self.means).sqrt()[label] * _normal(x, generator)
+        return x + self.noise.expand_as(self.means).sqrt()[label] * standard_normal(x, generator)
 
     # -- statistics -----------------------------------------------------------------------------------------------
 
@@ -143,18 +136,11 @@ class FactorMixturePosterior(Posterior):
         if tile.observed is None:
             squares = self._squares(tile.x)
             joint, product = self._complete(tile.x, squares)
-            r = self._one_drawn(joint, tile.weight, generator)
-            return self._standard(self._sums(tile.x, squares, r, product + _normal(product, generator)))
+            r = draw_responsibilities(joint, tile.weight, generator)
+            return self._standard(self._sums(tile.x, squares, r, product + standard_normal(product, generator)))
         joint, z, factor = self._incomplete(tile)
-        r = self._one_drawn(joint, tile.weight, generator)
+        r = draw_responsibilities(joint, tile.weight, generator)
         return self._incomplete_sums(tile, r, z + _scattered(z, factor, generator), None)
-
-    @staticmethod
-    def _one_drawn(joint: Tensor, weight: Tensor | None, generator: Generator) -> Tensor:
-        """Weights of rows at one component drawn for each, 0 elsewhere, (K, rows)."""
-        label = chosen(torch.softmax(joint, 0), generator)
-        weight = torch.ones_like(joint[0]) if weight is None else weight
-        return torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
 
     def _sums(self, x: Tensor, squares: Tensor, r: Tensor, product: Tensor) -> Statistics:
         """Sums over complete rows of products of rows and of (1, u), which takes the memory of the product."""
@@ -192,13 +178,8 @@ class FactorMixturePosterior(Posterior):
         }
 
 
-def _normal(like: Tensor, generator: Generator) -> Tensor:
-    """Standard normal numbers in the shape of a tensor."""
-    return torch.empty_like(like).normal_(generator=generator)
-
-
 def _scattered(z: Tensor, factor: Tensor, generator: Generator) -> Tensor:
     """Deviations of factors from E[z | x], drawn from N(0, L^-T L^-1), in the shape of z (..., rows, factors)."""
-    noise = _normal(z, generator).unsqueeze(-1)
+    noise = standard_normal(z, generator).unsqueeze(-1)
     deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise, upper=True).squeeze(-1)
     return deviation

@@ -1,21 +1,25 @@
 """Mixtures of normal distributions with any structure of covariances."""
 
-import math
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
+from skgen._exact_model import Parameters, Statistics
 from skgen._rows import Tile
 from skgen.distributions.covariance import Covariance
 from skgen.distributions.missing import Completion
-from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal import LOG_2PI, standard_normal
+from skgen.models.components import (
+    ComponentPosterior,
+    RepairableMixture,
+    draw_labels,
+    draw_responsibilities,
+    draw_sorted_labels,
+)
 from skgen.models.conjugate import ConjugateTerms, mode_of_weights
 from skgen.models.mixture_e_step import Products, normalized
 
-NO_WEIGHT = -1e4
-"""Log-weight of components that are left out."""
 RESOLVED_SINGLE, SURVIVED_SINGLE = 1e-4, 1e-2
 """The same for rows in float32: before a pass over them, and for the parameters that come of it."""
 RESOLVED = 1e-8
@@ -23,13 +27,6 @@ RESOLVED = 1e-8
 FLAT = 1e-13
 """Share of all rows' covariance at which that of a component is a rounding error."""
 EPSILON, SINGLE_EPSILON = torch.finfo(torch.float64).eps, torch.finfo(torch.float32).eps
-
-
-def chosen(probability: Tensor, generator: torch.Generator) -> Tensor:
-    """A component for each row (rows,), drawn from its probabilities (K, rows)."""
-    cumulative = probability.cumsum(0)
-    uniform = torch.rand(probability.shape[1:], dtype=probability.dtype, device=probability.device, generator=generator)
-    return (cumulative <= uniform * cumulative[-1]).sum(0).clamp_max(len(probability) - 1)
 
 
 def positive(count: Tensor) -> Tensor:
@@ -59,7 +56,7 @@ def magnitude(
     return float((covariance.times(precision.abs(), typical.expand_as(means)) @ typical).detach().max())
 
 
-class MixturePosterior(Posterior):
+class MixturePosterior(ComponentPosterior):
     """Which component a row is from, at some parameters.
 
     Parameters
@@ -99,7 +96,6 @@ class MixturePosterior(Posterior):
     # -- densities ------------------------------------------------------------------------------------------------
 
     def joint(self, tile: Tile) -> Tensor:
-        """log p(x, component) for every component and row, (K, rows), in nats; differentiable."""
         if tile.observed is not None:
             return self.log_weights.unsqueeze(1) + self.completion(tile).log_prob
         x = tile.x.double()
@@ -118,13 +114,6 @@ class MixturePosterior(Posterior):
         """What each component says of the missing entries of a tile's rows."""
         assert tile.observed is not None
         return self.covariance.complete(tile.x, self.means, self.covariances, *tile.observed)
-
-    def log_prob(self, tile: Tile) -> Tensor:
-        return torch.logsumexp(self.joint(tile), 0)
-
-    def responsibilities(self, tile: Tile) -> Tensor:
-        """p(component | x), (rows, K)."""
-        return torch.softmax(self.joint(tile), 0).T
 
     # -- statistics -----------------------------------------------------------------------------------------------
 
@@ -168,18 +157,14 @@ class MixturePosterior(Posterior):
         posterior = torch.softmax(self.log_weights.unsqueeze(1) + completion.log_prob, 0)
         if generator is None:
             return torch.einsum("kn,knd->nd", posterior, completion.mean)
-        label = chosen(posterior, generator)
+        label = draw_labels(posterior, generator)
         rows = torch.arange(len(tile.x), device=label.device)
         spread = completion.covariance.expand(len(posterior), *completion.covariance.shape[1:])[label, observed.index]
-        noise = torch.randn(tile.x.shape, dtype=tile.x.dtype, device=label.device, generator=generator)
+        noise = standard_normal(tile.x, generator)
         return completion.mean[label, rows] + self.covariance.scaled(spread, noise)
 
     def draw(self, tile: Tile, generator: torch.Generator) -> Statistics:
-        joint = self.joint(tile)
-        label = chosen(torch.softmax(joint, 0), generator)
-        weight = torch.ones_like(joint[0]) if tile.weight is None else tile.weight
-        r = torch.zeros_like(joint).scatter_(0, label.unsqueeze(0), weight.unsqueeze(0))
-        return self.given(r, tile)
+        return self.given(draw_responsibilities(self.joint(tile), tile.weight, generator), tile)
 
     def given(self, r: Tensor, tile: Tile) -> Statistics:
         """Statistics of a tile with responsibilities times weights (K, rows) from elsewhere, moments included."""
@@ -188,7 +173,7 @@ class MixturePosterior(Posterior):
         return self._about_reference(r, tile.x.double())
 
 
-class GaussianMixtureModel(ExactModel):
+class GaussianMixtureModel(RepairableMixture):
     """Mixture of normal distributions.
 
     Parameters are ``log_weights`` (K,), ``means`` (K, features) and ``covariances`` (groups, ...); where rounding would
@@ -285,10 +270,9 @@ class GaussianMixtureModel(ExactModel):
         return 8192 if self.covariance.tied else self.covariance.tile_rows(self.n_features)
 
     def sample(self, parameters: Parameters, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Independent draws (n_rows, features) and their components (n_rows,), in the order of the components."""
-        weights, means = parameters["log_weights"].exp(), parameters["means"]
-        label = chosen(weights.unsqueeze(1).expand(-1, n_rows), generator).sort().values
-        noise = torch.randn(n_rows, self.n_features, dtype=means.dtype, device=means.device, generator=generator)
+        means = parameters["means"]
+        label = draw_sorted_labels(parameters["log_weights"], n_rows, generator)
+        noise = standard_normal(means.new_empty(n_rows, self.n_features), generator)
         counts = torch.bincount(label, minlength=self.n_components).tolist()
         covariances = parameters["covariances"].expand(self.n_components, *parameters["covariances"].shape[1:])
         parts = [
@@ -304,30 +288,16 @@ class GaussianMixtureModel(ExactModel):
         info: Tensor = torch.linalg.cholesky_ex(matrices).info
         return (info != 0).expand(self.n_components)
 
-    def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
-        """The parameters with no weight on some components, which have the others' mean covariance."""
-        log_weights = parameters["log_weights"].masked_fill(marks, NO_WEIGHT)
-        kept = parameters["covariances"] if self.covariance.tied else parameters["covariances"][~marks]
+    def of_components(self) -> set[str]:
+        return {"log_weights", "means", "reference"} | (set() if self.covariance.tied else {"covariances"})
+
+    def borrowed(self, parameters: Parameters, marks: Tensor) -> Parameters:
+        """The others' mean covariance."""
+        if self.covariance.tied:
+            return {}
         covariances = parameters["covariances"].clone()
-        if not self.covariance.tied:
-            covariances[marks] = kept.mean(0)
-        return parameters | {
-            "log_weights": log_weights - torch.logsumexp(log_weights, 0),
-            "covariances": covariances,
-        }
-
-    def placed(self, parameters: Parameters, index: Tensor, means: Tensor) -> Parameters:
-        """The parameters with some components at other means, each with the share of an average one."""
-        log_weights, places = parameters["log_weights"].clone(), parameters["means"].clone()
-        log_weights[index] = -math.log(self.n_components)
-        places[index] = means
-        return parameters | {"log_weights": log_weights - torch.logsumexp(log_weights, 0), "means": places}
-
-    def kept(self, parameters: Parameters, marks: Tensor) -> Parameters:
-        """The parameters of the marked components only, for a model of their number."""
-        names = {"log_weights", "means", "reference"} | (set() if self.covariance.tied else {"covariances"})
-        result = parameters | {name: value[marks] for name, value in parameters.items() if name in names}
-        return result | {"log_weights": torch.log_softmax(result["log_weights"], 0)}
+        covariances[marks] = covariances[~marks].mean(0)
+        return {"covariances": covariances}
 
     def log_prior(self, parameters: Parameters) -> Tensor | float:
         if self.prior is None:

@@ -9,7 +9,8 @@ from sklearn.mixture import GaussianMixture as PlainMixture
 from skgen._exact_model import added
 from skgen._rows import Rows, Tile
 from skgen.distributions.covariance import COVARIANCES, Full
-from skgen.models.mixture import NO_WEIGHT, GaussianMixtureModel, chosen
+from skgen.models.components import NO_WEIGHT
+from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.expectation import Expectation
 from tests.mixtures import (
     ABOUT,
@@ -242,17 +243,6 @@ def test_the_prior_of_a_model_is_that_of_its_terms(structure, generator):
 
 
 # -- imputation and samples -------------------------------------------------------------------------------------------
-
-
-def test_components_are_chosen_by_their_probabilities_and_never_without_one(generator):
-    n = 20000
-    probability = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.3], dtype=torch.float64)
-    count = torch.bincount(chosen(probability.unsqueeze(1).expand(-1, n), generator), minlength=5)
-    assert count[[0, 2]].tolist() == [0, 0]
-    some = probability > 0
-    # Wrong once in a thousand draws of the seed.
-    statistic = ((count - n * probability)[some].square() / (n * probability[some])).sum()
-    assert float(statistic) < chi2(2).ppf(0.999)
 
 
 def test_missing_entries_are_imputed_by_their_mean_given_the_others(model, generator):

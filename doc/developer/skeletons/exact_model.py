@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
 from skgen._rows import Tile
-from skgen.models.mixture import chosen
+from skgen.models.components import draw_labels
 
 
 class PoissonMixturePosterior(Posterior):
@@ -40,7 +40,7 @@ class PoissonMixturePosterior(Posterior):
 
     def draw(self, tile: Tile, generator: torch.Generator) -> Statistics:
         """For ``solver="mcem"``; leave it out and that solver refuses the model."""
-        label = chosen(torch.softmax(self.joint(tile), 1).T, generator)
+        label = draw_labels(torch.softmax(self.joint(tile), 1).T, generator)
         return self._sums(torch.nn.functional.one_hot(label, len(self.rates)).to(tile.x), tile)
 
     def impute(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
@@ -50,7 +50,7 @@ class PoissonMixturePosterior(Posterior):
         if generator is None:
             filled = r @ self.rates
         else:
-            filled = torch.poisson(self.rates[chosen(r.T, generator)], generator=generator)
+            filled = torch.poisson(self.rates[draw_labels(r.T, generator)], generator=generator)
         return torch.where(tile.observed.mask, tile.x, filled)
 
 
