@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
     from skgen.estimators.rbm import RBM
+    from skgen.estimators.rbm_stack import RBMStack
+    from skgen.estimators.rbm_stack_classifier import RBMStackClassifier
     from skgen.estimators.vae import VariationalAutoencoder
 
 _ESTIMATORS = {
@@ -26,6 +28,8 @@ _ESTIMATORS = {
     "MixtureOfFactorAnalyzers": "skgen.estimators.factor_mixture",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
     "RBM": "skgen.estimators.rbm",
+    "RBMStack": "skgen.estimators.rbm_stack",
+    "RBMStackClassifier": "skgen.estimators.rbm_stack_classifier",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
 _MODULES = ("callbacks", "likelihoods", "objectives", "posteriors", "priors")
@@ -38,6 +42,8 @@ __all__ = [
     "GaussianMixture",
     "MixtureOfFactorAnalyzers",
     "ProbabilisticPCA",
+    "RBMStack",
+    "RBMStackClassifier",
     "VariationalAutoencoder",
     "__version__",
 ]

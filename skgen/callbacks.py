@@ -274,7 +274,7 @@ class TimeBudget(_Callback):
 
     def on_fit_task_end(self, estimator, context):
         """Whether the time is over."""
-        if _is_fit(context) or time.monotonic() - self._of(context) < self.seconds:
+        if context.task_name not in STEPS or time.monotonic() - self._of(context) < self.seconds:
             return False
         self._run(estimator).interrupted = True
         return True

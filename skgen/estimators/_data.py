@@ -79,7 +79,9 @@ def hold_out(X, weight, fraction, random_state, *, together):
 
 def standardizer(standardization, rows):
     """Standardisation in the rows' own dtype and place, before any cast; None where it is the identity."""
-    shift, scale = (torch.tensor(standardization[name]).to(rows) for name in ("shift", "scale"))
+    some = rows[:0]
+    like = some if isinstance(some, torch.Tensor) else as_tensor(some)  # sparse rows are dense where they are read
+    shift, scale = (torch.tensor(standardization[name]).to(like) for name in ("shift", "scale"))
     if not shift.any() and bool((scale == 1).all()):
         return None
     return lambda block: (block - shift).div_(scale)

@@ -12,6 +12,8 @@ from skgen import (
     GaussianMixture,
     MixtureOfFactorAnalyzers,
     ProbabilisticPCA,
+    RBMStack,
+    RBMStackClassifier,
     VariationalAutoencoder,
 )
 from skgen.likelihoods import Bernoulli, Gaussian
@@ -49,6 +51,14 @@ def factors(n_components=2, **parameters):
 
 def machine(n_components=2, **parameters):
     return RBM(n_components, **{"max_iter": 5, "random_state": 0} | parameters)
+
+
+def stack(hidden_layer_sizes=(4, 2), **parameters):
+    return RBMStack(hidden_layer_sizes, **{"max_iter": 5, "fine_tuning_max_iter": 3, "random_state": 0} | parameters)
+
+
+def classifier(stack, **parameters):
+    return RBMStackClassifier(stack, **{"learning_rate": 0.01, "max_iter": 100, "random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -117,13 +127,32 @@ CONFIGURATIONS = {
     "rbm-gaussian-linear": machine(visible="gaussian", hidden="gaussian", variance="shared"),
     "rbm-gaussian-relu": machine(visible="gaussian", hidden="relu", variance="fixed", method="pcd"),
     "rbm-early-stopping": machine(early_stopping=True, validation_fraction=0.2, n_iter_no_change=2),
+    "stack": stack(),
+    "stack-one": stack(3),
+    "stack-up-down": stack((4, 3, 2), fine_tuning="up-down", output_layer=1),
+    "stack-gaussian": stack(visible="gaussian", fine_tuning="up-down"),
+    "stack-early-stopping": stack(early_stopping=True, validation_fraction=0.2, n_iter_no_change=2),
 }
 
-NETWORKS = [name for name, estimator in CONFIGURATIONS.items() if hasattr(estimator, "hidden_layer_sizes")]
+CLASSIFIERS = {
+    "classifier": classifier(stack((16,))),
+    "classifier-random": classifier(stack((16,)), pretrained=False, dropout=0.1),
+    "classifier-gaussian": classifier(stack((16, 8), visible="gaussian", fine_tuning="up-down")),
+    "classifier-lbfgs": classifier(stack((16,), visible="gaussian"), solver="lbfgs", max_iter=50, weight_decay=1e-3),
+}
+"""Estimators that learn from labels too."""
+
+STACKS = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBMStack)]
+"""Configurations of stacks of Boltzmann machines, which learn them one after the other."""
+NETWORKS = [
+    name
+    for name, estimator in CONFIGURATIONS.items()
+    if hasattr(estimator, "hidden_layer_sizes") and name not in STACKS
+]
 """Configurations that learn by gradient steps over epochs."""
 MACHINES = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBM)]
 """Configurations of Boltzmann machines, which learn by gradient steps too."""
-EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + MACHINES]
+EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + MACHINES + STACKS]
 """Configurations that learn by iterations of EM."""
 
 CLOSED_FORM = ["pca", "pca-two", "pca-share", "pca-mle", "pca-ard"]
@@ -140,7 +169,7 @@ ESTIMATORS = [
 
 def configured(name, **parameters):
     """A new estimator of a configuration, with other parameters where given."""
-    return clone(CONFIGURATIONS[name]).set_params(**parameters)
+    return clone((CONFIGURATIONS | CLASSIFIERS)[name]).set_params(**parameters)
 
 
 def rows(n_rows=40, n_features=5, *, seed=0, dtype=np.float64):

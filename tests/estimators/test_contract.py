@@ -21,6 +21,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+import skgen
 from tests.estimators.configurations import CHOOSING, CLOSED_FORM, CONFIGURATIONS, ESTIMATORS, EXACT, configured, rows
 from tests.oracles import process_state
 
@@ -271,15 +272,17 @@ def test_every_parameter_is_read(estimator):
         reads |= {
             node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
         }
-    # What a run reads from the estimator that it is given as its settings.
-    from skgen.estimators import _training
+    # What is read from the estimator where it is given as the settings of a run, or as the stack of a stage.
+    from skgen.estimators import _stack_stages, _training
 
-    tree = ast.parse(inspect.getsource(_training))
-    reads |= {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and getattr(node.value, "attr", getattr(node.value, "id", "")) == "settings"
-    }
+    for module, owner in ((_training, "settings"), (_stack_stages, "stack")):
+        reads |= {
+            node.attr
+            for node in ast.walk(ast.parse(inspect.getsource(module)))
+            if isinstance(node, ast.Attribute) and getattr(node.value, "attr", getattr(node.value, "id", "")) == owner
+        }
+    if estimator is skgen.RBMStack:
+        reads |= set(inspect.signature(skgen.RBM).parameters)  # handed to its machines by name
     assert set(inspect.signature(estimator).parameters) <= reads
 
 
@@ -300,5 +303,6 @@ def test_documented_attributes_exist_after_fit(estimator):
 
     frame = pd.DataFrame(rows(), columns=list("abcde"))
     small = {"hidden_layer_sizes": (4,), "max_iter": 2}
-    model = estimator(**{k: v for k, v in small.items() if k in inspect.signature(estimator).parameters}).fit(frame)
+    y = np.arange(len(frame)) % 2
+    model = estimator(**{k: v for k, v in small.items() if k in inspect.signature(estimator).parameters}).fit(frame, y)
     assert [name for name in names if not hasattr(model, name)] == []

@@ -1,0 +1,72 @@
+"""Training of a network to predict classes: the loss, its batches, and what is measured."""
+
+import functools
+
+import torch
+
+from skgen.estimators._arrays import as_tensor, tile_size, tiles
+
+
+class SoftmaxLoss:
+    """Minus the weighted mean log-probability of the classes of a batch, with its gradient.
+
+    Parameters
+    ----------
+    model : SoftmaxClassifier
+    low_precision : bool
+        Whether products of matrices may be taken in bfloat16.
+    """
+
+    monitor = "log_likelihood"
+    scheduled: dict = {}
+
+    def __init__(self, model, *, low_precision):
+        self.trace = model.tracer(low_precision=low_precision)
+        self.tile = tile_size(model.width, model.scale.itemsize)
+
+    def begin(self, epoch):
+        """Nothing changes from epoch to epoch."""
+
+    def settled(self, epoch):
+        """Whether the loss of an epoch is the final one."""
+        return True
+
+    def in_user_units(self, record):
+        """A record as it is."""
+        return record
+
+    def buffers(self):
+        """What one step hands to the next: nothing."""
+        return {}
+
+    def load(self, buffers):
+        """Continue from what there is not."""
+
+    def __call__(self, batch, generator):
+        """Add the gradient; return functions for the reported means and for the loss."""
+        share = torch.full_like(batch.x[:, 0], 1 / len(batch.x))
+        share = share if batch.weight is None else share * batch.weight
+        values = []
+        for start in range(0, len(batch.x), self.tile):
+            part = slice(start, start + self.tile)
+            value, pullback = self.trace(batch.x[part], batch.target[part], generator)
+            pullback(-share[part])
+            values.append(value)
+        mean = functools.cache(lambda: share @ torch.cat(values))
+        return lambda: {self.monitor: mean()}, lambda: -mean()
+
+
+def mean_log_prob(model, X, target, weight, standardize):
+    """A function that computes the mean log-probability of the classes of some rows."""
+    rows = as_tensor(X[:])
+    x = (rows if standardize is None else standardize(rows)).to(model.scale)
+    target = as_tensor(target).to(x.device)
+    share = torch.ones(len(x), dtype=torch.float64) if weight is None else as_tensor(weight)
+    share = share / share.sum()
+    parts = tiles(len(x), model.width, x.itemsize)
+
+    def measure():
+        with torch.no_grad():
+            return sum(float(model.log_prob(x[p], target[p]).double().cpu() @ share[p]) for p in parts)
+
+    return measure

@@ -1,0 +1,83 @@
+"""Up-down learning of a whole stack: the wake-sleep algorithm with a Boltzmann machine on top."""
+
+import torch
+
+from skgen.estimators._contrastive import SCALE_BOUNDS, SCALE_STEP
+from skgen.estimators._negative_phases import Persistent
+from skgen.models.energy import Phase
+from skgen.training.batches import Batch
+
+BURN_IN = 100
+"""Gibbs steps of the chains of the top before the first gradient."""
+
+
+class UpDownLoss:
+    """The two phases of a deep belief network's learning (Hinton, Osindero and Teh 2006).
+
+    Awake, units are drawn upwards from rows, and the downward weights learn to give them back; the top learns from
+    what reaches it, against persistent chains. Asleep, units are drawn downwards from these chains, and the upward
+    weights learn to find them.
+
+    Parameters
+    ----------
+    network : DeepBeliefNetwork
+    n_gibbs, n_chains : int
+        Of the top.
+    shared : bool
+        Whether rows share their draws, so that a row's weight means its repetition.
+    """
+
+    monitor = "wake"
+    scheduled: dict = {}
+
+    def __init__(self, network, *, n_gibbs, n_chains, shared):
+        self.network, self.shared = network, shared
+        base_bias = network.top.visible_bias.detach()
+        self.phase = Persistent(network.top, n_gibbs=n_gibbs, n_chains=n_chains, base_bias=base_bias, full=shared)
+        self.scales = [each.log_scale for each in network.generation if isinstance(each.log_scale, torch.nn.Parameter)]
+
+    def start_chains(self, generator):
+        """Run the chains of the top from scratch."""
+        self.phase.begin(generator)
+        with torch.no_grad():
+            for _ in range(BURN_IN):
+                self.phase(None, None, generator)
+
+    def begin(self, epoch):
+        """Nothing changes from epoch to epoch."""
+
+    def settled(self, epoch):
+        """Whether the loss of an epoch is the final one."""
+        return True
+
+    def in_user_units(self, record):
+        """A record with densities of rows in the units of X."""
+        return record | {"wake": record["wake"] + float(self.network.log_jacobian)}
+
+    def __call__(self, batch, generator):
+        """Add the gradient; return functions for the reported means and for the loss."""
+        network, top = self.network, self.network.top
+        for log_scale in self.scales:
+            log_scale.data.clamp_(*torch.tensor(SCALE_BOUNDS).log().tolist())
+        awake = network.wake(batch.x, generator, batch.weight, shared=self.shared)
+        negative = self.phase(Batch(awake[-1], batch.weight), None, generator)
+        top.contrast(Phase(awake[-1], top.hidden_mean(awake[-1])), negative, batch.weight)
+        asleep = network.sleep(negative.v, generator)
+        for log_scale in self.scales:
+            log_scale.grad.mul_(SCALE_STEP)
+        return lambda: self._report(awake, asleep, batch.weight), lambda: -self._wake(awake, batch.weight)
+
+    def _report(self, awake, asleep, weight):
+        return {"wake": self._wake(awake, weight), "sleep": self.network.recognition_log_prob(asleep).mean()}
+
+    def _wake(self, awake, weight):
+        values = self.network.generation_log_prob(awake)
+        return values.mean() if weight is None else weight @ values / weight.sum()
+
+    def buffers(self):
+        """What one step hands to the next, by name."""
+        return self.phase.buffers()
+
+    def load(self, buffers):
+        """Continue from the buffers of an earlier run."""
+        self.phase.load(buffers)
