@@ -231,7 +231,10 @@ class Full(Covariance):
         return inverse.mT
 
     def times(self, matrix: Tensor, x: Tensor) -> Tensor:
-        return (matrix @ x.unsqueeze(-1)).squeeze(-1)
+        if len(matrix) < len(x):
+            return x @ matrix[0].mT
+        # A third of the calls that broadcasting takes.
+        return torch.bmm(matrix, x.unsqueeze(-1)).squeeze(-1)
 
     def root(self, covariance: Tensor) -> Tensor:
         factor: Tensor = torch.linalg.cholesky(covariance)
