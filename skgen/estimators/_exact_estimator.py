@@ -31,7 +31,7 @@ class ExactEstimator(FittedExact):
     A subclass has the parameters named in ``EXACT_OPTIMISATION``, ``EXACT_STOPPING`` and ``EXACT_RUNTIME``.
     """
 
-    _architecture: tuple[str, ...] = ("n_components",)
+    _fixed_parameters: tuple[str, ...] = ("n_components",)
     """Parameters that a fit which continues another cannot change."""
 
     # -- what a subclass fills in -----------------------------------------------------------------------------------
@@ -47,8 +47,8 @@ class ExactEstimator(FittedExact):
         """A function that replaces degenerate parameters after an M-step, or None."""
         return
 
-    def _kept(self, run, values):
-        """What is kept of parameters, or of statistics, that a run ends with."""
+    def _presented(self, run, values):
+        """Parameters, or statistics, that a run ends with, as users are given them."""
         return values
 
     def _solver_name(self):
@@ -197,7 +197,7 @@ class ExactEstimator(FittedExact):
         scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
         far = bool((np.abs(moments.mean) > FAR * scale).any())
         self._dtype = X.dtype.name
-        self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
+        self._chosen_sizes = {name: getattr(self, name) for name in self._fixed_parameters}
         self.center_ = moments.mean if far else np.zeros_like(moments.mean)
         self._decide((X, weight), moments)
 
@@ -227,12 +227,12 @@ class ExactEstimator(FittedExact):
         # The last parameters have not been visited by an E-step yet: their bound is what is reported, and their
         # statistics are what partial_fit goes on from, unless it has statistics of all rows before.
         solver = run.solver
-        parameters = self._kept(run, solver.parameters)
+        parameters = self._presented(run, solver.parameters)
         statistics, value = solver.expectation(parameters)
         weight = solver.expectation.weight
         average = {name: each / weight for name, each in statistics.items()}, float(len(solver.rows))
         if run.name == "online" and solver.statistics:
-            average = self._kept(run, solver.statistics), solver.n_seen
+            average = self._presented(run, solver.statistics), solver.n_seen
         return {
             "parameters_": {name: as_array(each) for name, each in parameters.items()},
             "lower_bound_": value,

@@ -148,7 +148,7 @@ class LinearGaussianEstimator(FactorEstimator):
             mean = some.mean(axis=0)
             far = bool((np.abs(mean) > FAR * some.std(axis=0)).any())
         self._dtype = X.dtype.name
-        self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
+        self._chosen_sizes = {name: getattr(self, name) for name in self._fixed_parameters}
         self.center_ = mean if far else np.zeros_like(mean)
 
     def _gathered(self, X, weight, *, partial):
@@ -272,5 +272,5 @@ class LinearGaussianEstimator(FactorEstimator):
         scale = torch.sqrt((1 - NOISE_SHARE) * variance)
         return self._start_with(scale[:, None] * torch.from_numpy(random_state.normal(size=(d, q)) / q**0.5).to(scale))
 
-    def _kept(self, run, values):
+    def _presented(self, run, values):
         return run.solver.model.turned(values, self._rotation(run.solver.parameters))

@@ -114,7 +114,7 @@ class StartedMixture(ExactEstimator):
     def _tried(self, model, rows, parameters, n_iterations):
         """A candidate after some iterations, and the last bound; as it was where they fail."""
         try:
-            solver = BatchEM(model, rows, parameters, generator=None, repair=self._repair(model, rows))
+            solver = BatchEM(model, rows, parameters, generator=torch.Generator(), repair=self._repair(model, rows))
             bound = [solver.step() for _ in range(n_iterations)][-1]
             return solver.parameters, bound
         except (FloatingPointError, torch.linalg.LinAlgError):
@@ -237,7 +237,7 @@ class MixtureEstimator(StartedMixture):
     def _repair(self, model, rows):
         return Repairs(model, rows, self.on_degenerate)
 
-    def _kept(self, run, values):
+    def _presented(self, run, values):
         """Parameters, or statistics, without the components that the run has given up."""
         pruned = run.solver.repair.pruned
         if not pruned.any():

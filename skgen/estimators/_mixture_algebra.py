@@ -62,7 +62,7 @@ class DerivedMixtures:
         self.n_components_, self.n_features_in_ = self.parameters_["means"].shape
         self.center_, self._dtype = center, dtype
         self._covariance_type, self._prior_terms = self.covariance_type, None
-        self._chosen_sizes = {name: getattr(self, name) for name in self._architecture}
+        self._chosen_sizes = {name: getattr(self, name) for name in self._fixed_parameters}
         self.n_iter_, self.best_iter_, self.converged_, self.lower_bound_ = 0, 0, True, np.nan
         self.history_, self.events_, self.n_samples_seen_ = {"lower_bound": []}, [], 0
         self._average = {}, 0.0

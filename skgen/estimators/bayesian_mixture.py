@@ -233,7 +233,7 @@ class BayesianGaussianMixture(NormalComponents, StartedMixture):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
-    _architecture = ("n_components", "covariance_type", "weight_concentration_prior_type")
+    _fixed_parameters = ("n_components", "covariance_type", "weight_concentration_prior_type")
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 

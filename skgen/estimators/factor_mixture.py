@@ -188,7 +188,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    _architecture = ("n_components", "n_factors", "noise")
+    _fixed_parameters = ("n_components", "n_factors", "noise")
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
-    _architecture = ("n_components", "covariance_type")
+    _fixed_parameters = ("n_components", "covariance_type")
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 

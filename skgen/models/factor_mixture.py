@@ -107,7 +107,7 @@ class FactorMixture(RepairableMixture):
         noise = torch.maximum(residual, self._floor(statistics["square"] / total))
         new = {"means": means, "loadings": loadings, "noise": noise}
         log_weights = torch.log(torch.where(alive, weight, ALIVE * weight.sum()) / weight.sum())
-        return {"log_weights": log_weights} | self._kept(new, parameters, alive.unsqueeze(1) & (count > RARE))
+        return {"log_weights": log_weights} | self._where_told(new, parameters, alive.unsqueeze(1) & (count > RARE))
 
     def _regression(
         self, cross: Tensor, products: Tensor, unseen: Tensor | None
@@ -134,7 +134,7 @@ class FactorMixture(RepairableMixture):
             half = half.squeeze(3)
         return count, half.square().sum(2), coefficients[..., 0], coefficients[..., 1:]
 
-    def _kept(self, new: Parameters, old: Parameters, told: Tensor) -> Parameters:
+    def _where_told(self, new: Parameters, old: Parameters, told: Tensor) -> Parameters:
         """New values where rows tell them, (K, features); elsewhere the old ones."""
         if bool(told.all()):
             return new
