@@ -70,6 +70,8 @@ class ExactModel(ABC):
 
     takes_single = False
     """Whether E-steps take complete rows in float32, and do not lose more than float32 rows resolve."""
+    remedy = "Regularise the variances (reg_covar), ask for fewer components, or check X for extreme values."
+    """What a user may do where parameters diverge."""
     summarized = False
     """Whether the moments of complete rows say all about them, so that they are never visited again."""
 

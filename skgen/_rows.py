@@ -80,6 +80,8 @@ class Rows:
         Number of rows in a tile.
     single : bool, default=False
         Whether complete rows in float32 stay so; all others are given out in float64. It is False for other rows.
+    scanned : bool, default=True
+        Whether to look for missing entries; otherwise all rows are taken for complete.
     """
 
     x: Tensor
@@ -88,11 +90,12 @@ class Rows:
     tile_rows: int = 8192
     incomplete_tile_rows: int = 256
     single: bool = False
+    scanned: bool = True
 
     def __post_init__(self) -> None:
         self.single = self.single and self.x.dtype == torch.float32
-        missing = [_missing(part) for part in self.x.split(SCAN_ROWS)]
-        self.incomplete = torch.nonzero(torch.cat(missing)).squeeze(1)
+        missing = [_missing(part) for part in self.x.split(SCAN_ROWS)] if self.scanned else []
+        self.incomplete = torch.nonzero(torch.cat([self.x.new_zeros(0, dtype=torch.bool), *missing])).squeeze(1)
         if len(self.incomplete):
             complete = torch.ones(len(self.x), dtype=torch.bool, device=self.x.device)
             complete[self.incomplete] = False

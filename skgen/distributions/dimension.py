@@ -13,6 +13,11 @@ RESOLVED = 1e-12
 """Variances, and differences of variances, below this share of the largest are taken for rounding."""
 
 
+def spectral_rank(variances: Tensor) -> int:
+    """The number of directions with a variance."""
+    return int((variances > RESOLVED * variances[:1]).sum())
+
+
 def share_dimension(variances: Tensor, share: float) -> int:
     """The least number of directions with more than a share of the variance."""
     reached = variances.cumsum(0) / variances.sum().clamp_min(torch.finfo(variances.dtype).tiny)
@@ -39,8 +44,7 @@ def minka_evidence(variances: Tensor, n_features: int, weight: float) -> Tensor:
     :math:`|A_k| = \prod_{i \le k} \prod_{j > i} N (\lambda_i - \lambda_j) (\hat\lambda_j^{-1} - \hat\lambda_i^{-1})`.
     """
     smallest = RESOLVED * float(variances[0]) if len(variances) else 0.0
-    rank = int((variances > smallest).sum()) if smallest > 0 else 0
-    largest = min(rank - 1, max(1, math.ceil(weight) - 2))
+    largest = min(spectral_rank(variances) - 1, max(1, math.ceil(weight) - 2))
     if largest < 1:
         return variances[:0]
     k = torch.arange(1, largest + 1, dtype=variances.dtype, device=variances.device)

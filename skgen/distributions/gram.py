@@ -1,4 +1,4 @@
-"""Sums of products of columns over rows."""
+"""Sums of columns and of their products over rows."""
 
 import torch
 from torch import Tensor
@@ -17,3 +17,15 @@ def gram(x: Tensor, weight: Tensor | None = None) -> Tensor:
         return torch.from_numpy(array.T @ array)
     product = x.mT @ x
     return 0.5 * (product + product.mT)
+
+
+def column_sums(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""The sums :math:`\sum_n w_n x_n` of rows (rows, features), (features,); NaN where an entry is.
+
+    On a CPU NumPy adds rows to rows, which is as fast as they are read; no gradient goes through.
+    """
+    if weight is not None:
+        return weight @ x
+    if x.device.type == "cpu":
+        return torch.from_numpy(x.detach().numpy().sum(0))
+    return x.sum(0)

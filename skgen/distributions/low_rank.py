@@ -103,11 +103,21 @@ def low_rank_log_prob(
     coordinates = projected(x, mean, shared)
     if mean.dim() == 1:
         z = posterior_mean(coordinates, shared.factor)
-        residual = x - mean - z @ loadings.mT
-        distance = (residual.square() / noise).sum(-1) + z.square().sum(-1)
+        # One product takes W z + mean from the rows, and no other array of their size is written.
+        ones, affine = z.new_ones(len(z), 1), torch.cat([loadings.mT, mean[None]])
+        residual = torch.addmm(x, torch.cat([z, ones], 1), affine, alpha=-1)
+        distance = _squares(residual, 1 / noise) + z.square().sum(-1)
     else:
         distance = squared_distances(x, mean, noise) - coordinates.square().sum(-1)
     return -0.5 * (distance + shared.log_determinant[..., None] + x.shape[1] * LOG_2PI)
+
+
+def _squares(residual: Tensor, precision: Tensor) -> Tensor:
+    """Sums of squares of rows (rows, features) with a precision for each feature, or one for all, (rows,)."""
+    if len(precision) == 1:
+        norm: Tensor = torch.linalg.vector_norm(residual, dim=1)
+        return norm.square() * precision
+    return residual.square() @ precision
 
 
 class Partial(NamedTuple):

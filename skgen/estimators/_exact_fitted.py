@@ -32,11 +32,13 @@ class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEsti
     def _check_rows(self, X, *, reset=False):
         return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
 
-    def _rows(self, X, weight, device, model, *, single=False):
+    def _rows(self, X, weight, device, model, *, single=False, scanned=True):
         """Rows in tiles, on the device that computes."""
         center = torch.from_numpy(self.center_).to(device) if self.center_.any() else None
         weight = None if weight is None else torch.from_numpy(weight).to(device)
-        return Rows(as_tensor(X).to(device), weight, center, tile_rows=model.tile_rows(), single=single)
+        return Rows(
+            as_tensor(X).to(device), weight, center, tile_rows=model.tile_rows(), single=single, scanned=scanned
+        )
 
     def _training_device(self):
         device = resolve_device(self.device)

@@ -7,6 +7,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skgen._exact_model import added
+from skgen._rows import Tile
 from skgen.estimators._arrays import RunningMoments, as_array, seed_from
 from skgen.estimators._exact_estimator import FAR
 from skgen.estimators._exact_run import ExactRun
@@ -21,9 +22,21 @@ WHOLE = ("em", "em-accelerated", "gradient")
 """Solvers that take statistics of all rows at the same parameters."""
 NOISE_SHARE = 0.5
 """Share of each feature's variance that is noise where EM starts."""
-WIDE = 2000
-"""Sums of products of more columns than this, and than there are rows, are avoided."""
+WIDE = 1000
+"""Columns up to which moments are kept for partial_fit though a fit of fewer rows than columns does without."""
 ROUNDING = 8 * np.finfo(np.float64).eps
+
+
+def symmetric_eigen(matrix):
+    """Eigenvalues in ascending order and eigenvectors of a symmetric tensor.
+
+    On a CPU NumPy's, as for the products that matrices come from: the threads of one library wait for work, and would
+    hold up those of another.
+    """
+    if matrix.device.type != "cpu":
+        return torch.linalg.eigh(matrix)
+    values, vectors = np.linalg.eigh(matrix.numpy())
+    return torch.from_numpy(values), torch.from_numpy(vectors)
 
 
 class DirectSolver(Solver):
@@ -95,19 +108,17 @@ class LinearGaussianEstimator(FactorEstimator):
 
     def _start(self, data, *, fresh, partial=False):
         X, weight = data
-        if not self._takes_moments(X, fresh=fresh, partial=partial):
-            self._moments = None
-            self._expanded = not partial and self._solver_name() in WHOLE
-            self._summarized = self._expanded and self._worth_summing(*X.shape)
-            return super()._start(data, fresh=fresh, partial=partial)
+        direct = self._learns_directly(X.shape, fresh=fresh, partial=partial)
+        if direct and fresh:
+            self._set_center(X)
+        moments, expectation = self._gathered(X, weight, partial=partial) if direct else ({}, None)
+        if expectation is None:
+            return self._start_iterating(data, fresh=fresh, partial=partial)
         if not partial:
             vars(self).pop("_early", None)
-        if fresh:
-            self._set_center(X)
-        else:
+        if not fresh:
             self._check_continues()
         self._n_before = self.n_samples_seen_ if partial and not fresh else 0
-        moments, expectation = self._gathered(X, weight, partial=partial)
         analysed = self._considered(X, weight, moments, expectation, partial=partial)
         expectation.model = self._build_model(X.shape[1])
         generator = torch.Generator(self._training_device()).manual_seed(
@@ -115,10 +126,29 @@ class LinearGaussianEstimator(FactorEstimator):
         )
         solver, n_iterations = self._direct_solver(expectation.model, expectation, analysed, generator)
         run = ExactRun(self._direct, solver, self.tol, n_iterations)
-        self._moments = {name: as_array(value) for name, value in moments.items()} or None
+        self._keep_moments(expectation)
         if not fresh:
             run.follow(self)
         return run
+
+    def _start_iterating(self, data, *, fresh, partial):
+        """A run of a solver that visits rows, or their moments, again and again."""
+        self._moments = None
+        self._expanded = not partial and self._solver_name() in WHOLE
+        self._summarized = self._expanded and self._worth_summing(*data[0].shape)
+        run = super()._start(data, fresh=fresh, partial=partial)
+        if not partial:
+            self._keep_moments(run.solver.expectation)
+        return run
+
+    def _keep_moments(self, expectation):
+        """Keep what partial_fit goes on from, of complete rows."""
+        rows, moments = expectation.rows, expectation.moments
+        if rows.complete is not None:
+            moments = {}
+        elif not moments and rows.n_features <= max(len(rows), WIDE):
+            moments = Expectation(LinearGaussian(rows.n_features, 0, self._noise), rows).moments
+        self._moments = {name: as_array(value) for name, value in moments.items()} or None
 
     def _learnt(self, run):
         learnt = super()._learnt(run)
@@ -134,10 +164,8 @@ class LinearGaussianEstimator(FactorEstimator):
     def _solver_name(self):
         return "em" if self.solver in ("auto", self._direct) else self.solver
 
-    def _takes_moments(self, X, *, fresh, partial):
-        """Whether moments are all that is needed to learn."""
-        if np.isnan(X.sum()) and np.isnan(X).any():
-            return False
+    def _learns_directly(self, shape, *, fresh, partial):
+        """Whether complete rows of a shape are learnt from without iterations over them."""
         if partial:
             return fresh or self._moments is not None
         return self.solver in ("auto", self._direct)
@@ -154,15 +182,20 @@ class LinearGaussianEstimator(FactorEstimator):
     def _gathered(self, X, weight, *, partial):
         """Moments of all rows, of earlier chunks too, and what evaluates the likelihood by them.
 
-        There are no moments where the rows themselves are to be visited.
+        There are no moments where the rows themselves are to be visited, and neither where an entry is missing.
         """
         self._summarized, self._expanded = partial or self._worth_summing(*X.shape), False
         model = LinearGaussian(X.shape[1], 0, self._noise, summarized=self._summarized)
-        rows = self._rows(X, weight, self._training_device(), model)
+        # The sums among moments tell of missing entries at no cost.
+        rows = self._rows(X, weight, self._training_device(), model, scanned=not self._summarized)
         expectation = Expectation(model, rows)
+        if rows.complete is not None:
+            return {}, None
         moments = expectation.moments
         if not moments:
             return moments, expectation
+        if bool(moments["first"].isnan().any()):
+            return {}, None
         if partial and getattr(self, "_moments", None):
             added(moments, {name: torch.tensor(value).to(rows.x.device) for name, value in self._moments.items()})
         summary = Expectation(model, rows.take(slice(0, 0)))
@@ -242,6 +275,14 @@ class LinearGaussianEstimator(FactorEstimator):
         """What columns are divided by where principal directions are looked for, (n_features,)."""
         unit = np.sqrt(self._column_variance) if self._noise == "diagonal" else np.ones_like(self._column_variance)
         return torch.from_numpy(np.where(unit > 0, unit, 1.0)).to(device)
+
+    def _filled_spectrum(self, rows):
+        """Spectrum of rows with the means of columns in place of what is missing."""
+        posterior = LinearGaussian(rows.n_features, 0, "diagonal").bind(self._independent(rows.x.device))
+        model, total = LinearGaussian(rows.n_features, 0), {}
+        for tile in rows:
+            added(total, model.moments(Tile(posterior.impute(tile), tile.weight)))
+        return moment_spectrum(total)
 
     def _independent_spectrum(self, rows):
         """Spectrum of rows with the means of columns in place of what is missing, and their variances added."""

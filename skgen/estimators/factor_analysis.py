@@ -7,15 +7,19 @@ import torch
 
 from skgen.distributions.rotation import ROTATIONS, principal_rotation, signs, simple_rotation
 from skgen.estimators._data import column_names
-from skgen.estimators._linear_gaussian import WIDE, DirectSolver, LinearGaussianEstimator
+from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator, symmetric_eigen
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
-from skgen.models import noise_profile
-from skgen.models.principal_components import moment_covariance
+from skgen.models.noise_profile import Scatter, improved, profile_parameters, profiled, raced, starting_noise
+from skgen.models.principal_components import centred_rows, moment_covariance
 from skgen.training.em import EM_SOLVERS
 
 SMALLEST_NOISE = 1e-8
 """Least noise variance of a column, as a share of its variance."""
+MOST_ROWS = 2000
+"""Rows, fewer than columns, up to which their inner products are decomposed at every step."""
+SETTLED = 1e-4
+"""Rise of the likelihood in a step, in nats per row, below which other optima are looked for."""
 
 
 class NoiseNewton:
@@ -23,28 +27,34 @@ class NoiseNewton:
 
     Parameters
     ----------
-    mean, covariance : Tensors of shape (n_features,) and (n_features, n_features)
-        Those of the rows.
+    mean : Tensor of shape (n_features,)
+        That of the rows.
+    scatter : Scatter
+        Their covariance.
     n_factors : int
     floor : Tensor of shape (n_features,)
         Smallest noise variances.
     """
 
-    def __init__(self, mean, covariance, n_factors, floor):
-        self.mean, self.covariance, self.n_factors, self.floor = mean, covariance, n_factors, floor
-        noise = noise_profile.starting_noise(covariance, n_factors, floor)
-        self.profile = noise_profile.profiled(covariance, torch.log(noise), n_factors)
+    def __init__(self, mean, scatter, n_factors, floor):
+        self.mean, self.scatter, self.n_factors, self.floor = mean, scatter, n_factors, floor
+        noise = starting_noise(scatter, n_factors, floor)
+        self.profile = profiled(scatter, torch.log(noise), n_factors)
+        self.compared = False
 
     def parameters(self):
         """The best parameters given the noise in force."""
-        return noise_profile.profile_parameters(self.profile, self.mean, self.n_factors)
+        return profile_parameters(self.profile, self.mean, self.n_factors)
 
     def __call__(self, parameters):
         """Parameters one step on from given ones."""
         log_noise = torch.log(torch.maximum(parameters["noise"], self.floor))
         if not torch.allclose(log_noise, self.profile.log_noise, rtol=0, atol=1e-12):
-            self.profile = noise_profile.profiled(self.covariance, log_noise, self.n_factors)
-        self.profile = noise_profile.improved(self.covariance, self.profile, self.n_factors, self.floor)
+            self.profile = profiled(self.scatter, log_noise, self.n_factors)
+        before, self.profile = self.profile, improved(self.scatter, self.profile, self.n_factors, self.floor)
+        if not self.compared and float(before.loss - self.profile.loss) < 2 * SETTLED:
+            self.compared = True
+            self.profile = raced(self.scatter, self.profile, self.n_factors, self.floor)
         return self.parameters()
 
 
@@ -186,24 +196,26 @@ class FactorAnalysis(LinearGaussianEstimator):
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 
-    def _worth_summing(self, n_rows, n_features):
-        return n_features <= max(n_rows, WIDE)
-
-    def _takes_moments(self, X, *, fresh, partial):
-        return super()._takes_moments(X, fresh=fresh, partial=partial) and (partial or self._worth_summing(*X.shape))
+    def _learns_directly(self, shape, *, fresh, partial):
+        affordable = partial or shape[0] >= shape[1] or shape[0] <= MOST_ROWS
+        return super()._learns_directly(shape, fresh=fresh, partial=partial) and affordable
 
     def _smallest_noise(self, variance):
         return SMALLEST_NOISE * np.where(variance > 0, variance, 1.0)
 
     def _analysed(self, moments, rows):
-        return moment_covariance(moments)
+        if moments:
+            mean, covariance = moment_covariance(moments)
+            return mean, Scatter(torch.diagonal(covariance), covariance, eigh=symmetric_eigen)
+        mean, x = centred_rows(rows)
+        return mean, Scatter(x.square().sum(0), x, of_rows=True, eigh=symmetric_eigen)
 
     def _chosen(self, analysed, n_features, weight):
         return n_features if self.n_components is None else self._checked_number(n_features)
 
     def _direct_solver(self, model, expectation, analysed, generator):
-        mean, covariance = analysed
-        improve = NoiseNewton(mean, covariance, self.n_components_, torch.as_tensor(self._noise_floor).to(mean))
+        mean, scatter = analysed
+        improve = NoiseNewton(mean, scatter, self.n_components_, torch.as_tensor(self._noise_floor).to(mean))
         return DirectSolver(model, expectation, improve.parameters(), improve, generator=generator), self.max_iter
 
     def _rotation(self, parameters):

@@ -5,9 +5,9 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skgen.distributions.dimension import minka_dimension, relevant_dimension, share_dimension
+from skgen.distributions.dimension import minka_dimension, relevant_dimension, share_dimension, spectral_rank
 from skgen.distributions.rotation import principal_rotation
-from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator
+from skgen.estimators._linear_gaussian import DirectSolver, LinearGaussianEstimator, symmetric_eigen
 from skgen.estimators._params import EXACT_OPTIMISATION, EXACT_RUNTIME, EXACT_STOPPING
 from skgen.estimators._sklearn import Interval, RealNotInt, StrOptions
 from skgen.models.linear_gaussian import LinearGaussian
@@ -170,21 +170,23 @@ default="auto"
         return SMALLEST_NOISE * (mean if mean > 0 else 1.0)
 
     def _analysed(self, moments, rows):
-        return moment_spectrum(moments) if moments else row_spectrum(rows)
+        return moment_spectrum(moments, symmetric_eigen) if moments else row_spectrum(rows, symmetric_eigen)
 
     def _chosen(self, analysed, n_features, weight):
         if isinstance(self.n_components, Integral):
             return self._checked_number(n_features)
         if self.n_components is None:
-            return max(1, min(n_features, int(np.ceil(weight)) - 1) - 1)
+            return max(1, spectral_rank(analysed.variances) - 1)
         if isinstance(self.n_components, str):
             return max(1, CHOICES[self.n_components](analysed.variances, n_features, weight))
         return share_dimension(analysed.variances, float(self.n_components))
 
     def _chosen_incomplete(self, rows):
         """Chosen by turns with a few iterations of EM, on what these expect of the missing entries."""
-        if self.n_components is None or isinstance(self.n_components, Integral):
+        if isinstance(self.n_components, Integral):
             return super()._chosen_incomplete(rows)
+        if self.n_components is None:
+            return self._chosen(self._filled_spectrum(rows), rows.n_features, rows.total_weight)
         spectrum = self._independent_spectrum(rows)
         chosen = self._chosen(spectrum, rows.n_features, rows.total_weight)
         for _ in range(CHOICE_ROUNDS if len(rows.incomplete) else 0):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skgen._exact_model import ExactModel, Parameters, Posterior, Statistics
 from skgen._rows import Tile
-from skgen.distributions.gram import gram
+from skgen.distributions.gram import column_sums, gram
 from skgen.distributions.low_rank import (
     Partial,
     capacity,
@@ -218,6 +218,8 @@ class LinearGaussian(ExactModel):
         of a gradient do not depend on what the features are measured in.
     """
 
+    remedy = "Lower n_components or learning_rate, or check X for extreme values."
+
     n_features: int
     n_factors: int
     noise: str = "isotropic"
@@ -236,8 +238,7 @@ class LinearGaussian(ExactModel):
     def moments(self, tile: Tile) -> Statistics:
         if not self.summarized:
             return {}
-        first = tile.x.sum(0) if tile.weight is None else tile.weight @ tile.x
-        return {"weight": tile.total, "first": first, "second": gram(tile.x, tile.weight)}
+        return {"weight": tile.total, "first": column_sums(tile.x, tile.weight), "second": gram(tile.x, tile.weight)}
 
     def sample(self, parameters: Parameters, n_rows: int, generator: torch.Generator) -> Tensor:
         """Independent draws, (n_rows, features)."""

@@ -1,5 +1,6 @@
 """Probabilistic PCA in closed form (Tipping and Bishop 1999, https://doi.org/10.1111/1467-9868.00196)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,9 @@ from skgen._exact_model import Parameters, Statistics
 from skgen._rows import Rows
 from skgen.distributions.gram import gram
 from skgen.distributions.rotation import signs
+
+Eigen = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Eigenvalues of a symmetric matrix in ascending order, and its eigenvectors."""
 
 
 class Spectrum(NamedTuple):
@@ -28,9 +32,9 @@ class Spectrum(NamedTuple):
     directions: Tensor
 
 
-def _descending(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def _descending(matrix: Tensor, eigh: Eigen) -> tuple[Tensor, Tensor]:
     """Eigenvalues, none below 0, and eigenvectors of a symmetric matrix, largest first."""
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = eigh(matrix)
     return values.flip(0).clamp_min(0), vectors.flip(1)
 
 
@@ -40,22 +44,27 @@ def moment_covariance(moments: Statistics) -> tuple[Tensor, Tensor]:
     return mean, moments["second"] / moments["weight"] - mean[:, None] * mean
 
 
-def moment_spectrum(moments: Statistics) -> Spectrum:
+def moment_spectrum(moments: Statistics, eigh: Eigen = torch.linalg.eigh) -> Spectrum:
     """The spectrum of moments, O(features^3)."""
     mean, covariance = moment_covariance(moments)
-    variances, directions = _descending(covariance)
+    variances, directions = _descending(covariance, eigh)
     return Spectrum(mean, variances, directions * signs(directions))
 
 
-def row_spectrum(rows: Rows) -> Spectrum:
-    """The spectrum of complete rows fewer than their features, O(features * rows^2), from their inner products."""
+def centred_rows(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Mean (features,) of complete rows, and the rows about it times square roots of their shares of the weight."""
     tiles = list(rows.complete_tiles())
     x = torch.cat([tile.x for tile in tiles])
     weight = torch.cat([tile.x.new_ones(len(tile.x)) if tile.weight is None else tile.weight for tile in tiles])
     share = weight / weight.sum()
     mean = share @ x
-    x = (x - mean) * torch.sqrt(share)[:, None]
-    variances, vectors = _descending(gram(x.T))
+    return mean, (x - mean) * torch.sqrt(share)[:, None]
+
+
+def row_spectrum(rows: Rows, eigh: Eigen = torch.linalg.eigh) -> Spectrum:
+    """The spectrum of complete rows fewer than their features, O(features * rows^2), from their inner products."""
+    mean, x = centred_rows(rows)
+    variances, vectors = _descending(gram(x.T), eigh)
     # The product has orthogonal columns, but for directions without variance; QR normalises all.
     directions = torch.linalg.qr(x.T @ vectors).Q
     return Spectrum(mean, variances, directions * signs(directions))

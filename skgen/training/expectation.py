@@ -20,7 +20,6 @@ MOMENT_ENTRIES = 2**24
 """Numbers in the tiles that moments are taken of."""
 OWN = "solver."
 """What the names of a solver's own state begin with."""
-REMEDY = "Regularise the variances (reg_covar), ask for fewer components, or check X for extreme values."
 
 
 def mixed(old: Statistics, new: Statistics, rate: float) -> Statistics:
@@ -242,4 +241,4 @@ class Solver(ABC):
         return value
 
     def _diverged(self, what: str) -> FloatingPointError:
-        return diverged(self.n_steps, what, unit="iteration", remedy=REMEDY)
+        return diverged(self.n_steps, what, unit="iteration", remedy=self.model.remedy)

@@ -5,13 +5,17 @@ import torch
 
 from skgen._rows import Rows
 from skgen.distributions.normal import LOG_2PI
+from skgen.models import noise_profile
 from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.noise_profile import (
+    Scatter,
     curvature,
+    curvature_product,
     gradient,
     improved,
     profile_parameters,
     profiled,
+    raced,
     starting_noise,
 )
 from skgen.models.principal_components import moment_covariance
@@ -35,12 +39,21 @@ def floor(matrix, share=1e-8):
     return share * torch.diagonal(matrix)
 
 
+def scatter(matrix):
+    return Scatter(torch.diagonal(matrix), matrix)
+
+
+def row_scatter(x):
+    x = (x - x.mean(0)) / len(x) ** 0.5
+    return Scatter(x.square().sum(0), x, of_rows=True)
+
+
 def steps(matrix, n_factors, n_steps=12, share=1e-8):
-    lowest = floor(matrix, share)
-    profile = profiled(matrix, torch.log(starting_noise(matrix, n_factors, lowest)), n_factors)
+    lowest, data = floor(matrix, share), scatter(matrix)
+    profile = profiled(data, torch.log(starting_noise(data, n_factors, lowest)), n_factors)
     found = [profile]
     for _ in range(n_steps):
-        found.append(improved(matrix, found[-1], n_factors, lowest))
+        found.append(improved(data, found[-1], n_factors, lowest))
     return found
 
 
@@ -48,7 +61,7 @@ def steps(matrix, n_factors, n_steps=12, share=1e-8):
 def test_the_loss_is_the_likelihood_of_its_parameters(n_rows, n_factors, generator):
     x = rows(n_rows, 8, 2, generator)
     mean, matrix = covariance(x)
-    profile = profiled(matrix, 0.3 * normal(8, generator=generator), n_factors)
+    profile = profiled(scatter(matrix), 0.3 * normal(8, generator=generator), n_factors)
     model, parameters = LinearGaussian(8, n_factors, "diagonal"), profile_parameters(profile, mean, n_factors)
     value = Expectation(model, Rows(x)).value(parameters)
     assert float(-0.5 * (profile.loss + 8 * LOG_2PI)) == pytest.approx(value, rel=1e-12)
@@ -58,27 +71,63 @@ def test_the_loss_is_the_likelihood_of_its_parameters(n_rows, n_factors, generat
     torch.testing.assert_close(slope[8 + 8 * n_factors :], -0.5 * gradient(profile))
 
 
-@pytest.mark.parametrize("n_rows", [50, 5])
-def test_the_gradient_is_that_of_the_loss(n_rows, generator):
-    _, matrix = covariance(rows(n_rows, 8, 2, generator))
-    log_noise = 0.3 * normal(8, generator=generator)
-    found = central_differences(lambda: profiled(matrix, log_noise, 2).loss, log_noise, torch.eye(8).double())
-    torch.testing.assert_close(gradient(profiled(matrix, log_noise, 2)), found, rtol=0, atol=1e-7)
+@pytest.mark.parametrize(("n_rows", "of_rows"), [(50, False), (5, False), (5, True)])
+def test_gradient_and_curvature_are_those_of_the_loss(n_rows, of_rows, generator):
+    x = rows(n_rows, 8, 2, generator)
+    data = row_scatter(x) if of_rows else scatter(covariance(x)[1])
+    log_noise, axes = 0.3 * normal(8, generator=generator), torch.eye(8).double()
+    profile = profiled(data, log_noise, 2)
+    found = central_differences(lambda: profiled(data, log_noise, 2).loss, log_noise, axes)
+    torch.testing.assert_close(gradient(profile), found, rtol=0, atol=1e-7)
+    rows_found = [
+        central_differences(lambda j=j: gradient(profiled(data, log_noise, 2))[j], log_noise, axes) for j in range(8)
+    ]
+    torch.testing.assert_close(curvature(profile), torch.stack(rows_found), rtol=0, atol=1e-7)
+    assert torch.linalg.eigvalsh(curvature(profile, definite=True)).min() > -1e-12
 
 
-def test_the_curvature_is_that_of_the_loss_where_factors_are_strong(generator):
-    _, matrix = covariance(rows(50, 8, 2, generator, strength=300))
-    log_noise = 0.3 * normal(8, generator=generator)
-    found = torch.stack(
-        [
-            central_differences(
-                lambda j=j: gradient(profiled(matrix, log_noise, 2))[j], log_noise, torch.eye(8).double(), 1e-4
-            )
-            for j in range(8)
-        ]
-    )
-    torch.testing.assert_close(curvature(profiled(matrix, log_noise, 2)), found, rtol=0, atol=1e-4)
-    assert torch.linalg.eigvalsh(curvature(profiled(matrix, log_noise, 2), definite=True)).min() > -1e-12
+def test_products_with_the_curvature_need_no_matrix(generator):
+    profile = profiled(row_scatter(rows(6, 15, 2, generator)), 0.3 * normal(15, generator=generator), 3)
+    direction = normal(15, generator=generator)
+    torch.testing.assert_close(curvature_product(profile, direction), curvature(profile) @ direction)
+
+
+def test_fewer_rows_than_features_have_the_same_profile_either_way(generator):
+    x = rows(6, 15, 2, generator)
+    log_noise = 0.3 * normal(15, generator=generator)
+    one, other = profiled(scatter(covariance(x)[1]), log_noise, 2), profiled(row_scatter(x), log_noise, 2)
+    torch.testing.assert_close(one.loss, other.loss)
+    torch.testing.assert_close(one.vectors.abs(), other.vectors.abs())
+    torch.testing.assert_close(gradient(one), gradient(other))
+    torch.testing.assert_close(curvature(one), curvature(other))
+
+
+def test_many_features_end_where_few_would(generator, monkeypatch):
+    # Conjugate gradients and a factorisation solve the same equations.
+    matrix = covariance(rows(300, 12, 3, generator))[1]
+    factorised = steps(matrix, 3)[-1]
+    monkeypatch.setattr(noise_profile, "NARROW", 5)
+    torch.testing.assert_close(steps(matrix, 3)[-1].log_noise, factorised.log_noise, rtol=0, atol=1e-7)
+
+
+def test_other_optima_are_looked_for_in_heywood_cases_only(generator):
+    matrix = covariance(rows(300, 12, 3, generator))[1]
+    proper = steps(matrix, 3)[-1]
+    assert raced(scatter(matrix), proper, 3, floor(matrix)) is proper
+    gains = []
+    for _ in range(30):
+        matrix = covariance(rows(20, 8, 3, generator))[1]
+        end = steps(matrix, 3, 40)[-1]
+        gains.append(float(end.loss - raced(scatter(matrix), end, 3, floor(matrix)).loss))
+    assert min(gains) >= 0
+    assert sum(gain > 1e-3 for gain in gains) >= 2
+
+
+def test_the_loss_falls_to_a_heywood_case_in_few_steps(generator):
+    x = rows(100, 6, 2, generator)
+    x[:, 1] = 2 * x[:, 0]
+    found = steps(covariance(x)[1], 2, 12)
+    assert found[-2].loss - found[-1].loss < 1e-9
 
 
 @pytest.mark.parametrize(("n_rows", "n_features", "n_factors"), [(300, 12, 3), (30, 12, 2), (60, 80, 3), (200, 9, 1)])
@@ -123,7 +172,9 @@ def test_features_that_factors_explain_entirely_do_not_hold_up_the_others(genera
 
 
 def test_a_singular_covariance_has_a_start(generator):
-    _, matrix = covariance(rows(4, 7, 1, generator))
-    noise = starting_noise(matrix, 2, floor(matrix))
-    assert (noise > 0).all()
-    assert (noise < torch.diagonal(matrix)).all()
+    x = rows(4, 7, 1, generator)
+    matrix = covariance(x)[1]
+    for data in (scatter(matrix), row_scatter(x)):
+        noise = starting_noise(data, 2, floor(matrix))
+        assert (noise > 0).all()
+        assert (noise < data.variance).all()
