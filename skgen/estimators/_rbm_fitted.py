@@ -12,7 +12,8 @@ from skgen.estimators._density import DensityEstimator
 from skgen.estimators._negative_phases import linear_root
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
-from skgen.models.partition import MOST_STATES, has_exact_log_partition, log_partition
+from skgen.models.enumeration import MOST_STATES
+from skgen.models.partition import has_exact_log_partition, log_partition
 from skgen.models.pseudo_likelihood import pseudo_log_likelihood
 from skgen.samplers import gibbs
 
@@ -30,10 +31,11 @@ class FittedMachine(DensityEstimator, GradientEstimator):
     def _in_units(self):
         """Weights, hidden and visible biases of the same machine on rows in the units of X."""
         check_is_fitted(self)
-        W, b, a = (self.weights_[name] for name in ("weight", "hidden_bias", "visible_bias"))
-        shift, scale = self.weights_["shift"], self.weights_["scale"]
-        if "log_scale" in self.weights_:
-            W = W / (scale * np.exp(self.weights_["log_scale"]))
+        weights = {name: value.astype(np.float64) for name, value in self.weights_.items()}
+        W, b, a = (weights[name] for name in ("weight", "hidden_bias", "visible_bias"))
+        shift, scale = weights["shift"], weights["scale"]
+        if "log_scale" in weights:
+            W = W / (scale * np.exp(weights["log_scale"]))
             b, a = b - W @ shift, a * scale + shift
         return [np.array(part, dtype=self._dtype, order="C") for part in (W, b, a)]
 
@@ -58,7 +60,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         check_is_fitted(self)
         if "log_scale" not in self.weights_:
             raise AttributeError(f"noise_variance_ is there with visible='gaussian', not visible={self.visible!r}.")
-        scale = self.weights_["scale"] * np.exp(self.weights_["log_scale"])
+        scale = self.weights_["scale"] * np.exp(self.weights_["log_scale"].astype(np.float64))
         return np.array(scale**2, dtype=self._dtype)
 
     # -- features -----------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from skgen.training.optimizers import SOLVERS
 from skgen.units import HIDDEN_UNITS, VISIBLE_UNITS
 
 FIRST_ORDER = {name for name, solver in SOLVERS.items() if not solver.line_search}
-GAUSSIAN_GRADIENT = 10.0
-"""Default of the largest norm of a gradient where visible units are real."""
+UNBOUNDED_GRADIENT = 10.0
+"""Default of the largest norm of a gradient where some units are unbounded."""
 
 
 class RBM(FittedMachine):
@@ -53,7 +53,7 @@ class RBM(FittedMachine):
         Where the machine's states come from: chains of ``n_gibbs`` steps from the rows of the batch (contrastive
         divergence), ``n_chains`` chains that go on from batch to batch (persistent), the same with replicas of each at
         higher temperatures, which exchange their states (tempering), or the exact moments of a machine whose units are
-        all linear. "auto" is "exact" where that can be, else "cd" for real columns and "pcd" for others.
+        all linear. "auto" is "exact" where that can be, else "pcd".
     n_gibbs : int, default=1
         Gibbs steps for each gradient.
     n_chains : int, default=100
@@ -67,7 +67,7 @@ class RBM(FittedMachine):
         Weight of the Kullback-Leibler divergence from that target, per hidden unit and row.
     solver : {"sgd", "adam", "adamw"}, default="sgd"
         Optimiser.
-    learning_rate : float, default=0.05
+    learning_rate : float, default=0.2
         Step size.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="linear"
         Factor of the step size over ``max_iter`` epochs; the last two fall to zero. With ``warm_start`` a fit goes on
@@ -78,11 +78,12 @@ class RBM(FittedMachine):
     weight_decay : float, default=1e-4
         L2 penalty on the weights, not on biases.
     max_grad_norm : float, None or "auto", default="auto"
-        Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 with real visible units, else None.
-    batch_size : int, default=100
+        Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 where some units are unbounded, else
+        None.
+    batch_size : int, default=50
         Rows per step. Data of at most this many rows are trained as one batch in the dtype of X; integer weights then
         equal repeated rows, since chains start from the weighted distribution of the rows.
-    max_iter : int, default=50
+    max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
         Smallest rise of the pseudo-log-likelihood, in nats per row, that counts as progress.
@@ -211,13 +212,13 @@ class RBM(FittedMachine):
         sparsity_cost=0.1,
         # optimisation
         solver="sgd",
-        learning_rate=0.05,
+        learning_rate=0.2,
         learning_rate_schedule="linear",
         momentum=0.5,
         weight_decay=1e-4,
         max_grad_norm="auto",
-        batch_size=100,
-        max_iter=50,
+        batch_size=50,
+        max_iter=100,
         # stopping
         tol=1e-4,
         n_iter_no_change=np.inf,
@@ -287,9 +288,7 @@ class RBM(FittedMachine):
         """The method that "auto" stands for."""
         if self.method != "auto":
             return self.method
-        if self._all_linear():
-            return "exact"
-        return "cd" if self.visible == "gaussian" else "pcd"
+        return "exact" if self._all_linear() else "pcd"
 
     def _build_model(self, n_features):
         a = self._architecture
@@ -374,7 +373,8 @@ class RBM(FittedMachine):
     def _largest_gradient(self):
         if self.max_grad_norm != "auto":
             return self.max_grad_norm
-        return GAUSSIAN_GRADIENT if self.visible == "gaussian" else None
+        bounded = self.visible != "gaussian" and self.hidden == "bernoulli"
+        return None if bounded else UNBOUNDED_GRADIENT
 
     def _schedule_span(self, run, *, partial):
         # A schedule is that of one long run: a warm start goes on in its middle, and chunks have no end.

@@ -50,7 +50,7 @@ def factors(n_components=2, **parameters):
 
 
 def machine(n_components=2, **parameters):
-    return RBM(n_components, **{"max_iter": 5, "random_state": 0} | parameters)
+    return RBM(n_components, **{"max_iter": 5, "batch_size": 100, "random_state": 0} | parameters)
 
 
 def stack(hidden_layer_sizes=(4, 2), **parameters):
@@ -124,8 +124,9 @@ CONFIGURATIONS = {
     "rbm-pseudo": machine(score_method="pseudo", sparsity_target=0.2),
     "rbm-linear-hidden": machine(hidden="gaussian", learning_rate_schedule="constant"),
     "rbm-gaussian": machine(visible="gaussian"),
+    "rbm-gaussian-cd": machine(visible="gaussian", method="cd"),
     "rbm-gaussian-linear": machine(visible="gaussian", hidden="gaussian", variance="shared"),
-    "rbm-gaussian-relu": machine(visible="gaussian", hidden="relu", variance="fixed", method="pcd"),
+    "rbm-gaussian-relu": machine(visible="gaussian", hidden="relu", variance="fixed"),
     "rbm-early-stopping": machine(early_stopping=True, validation_fraction=0.2, n_iter_no_change=2),
     "stack": stack(),
     "stack-one": stack(3),
