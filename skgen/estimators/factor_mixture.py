@@ -51,7 +51,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         EM over all rows; SQUAREM, for components that overlap; EM block by block; from batches in random order;
         gradients of the likelihood; draws in place of expectations.
     batch_size : int, default=1024
-        Rows in a batch of ``solver="online"``.
+        Different rows in a batch of ``solver="online"``.
     gradient_method : {"lbfgs", "cg", "newton-cg", "adam", "adamw", "sgd"}, default="lbfgs"
         Optimiser of ``solver="gradient"``.
     learning_rate : float, default=0.01

@@ -96,7 +96,7 @@ class BayesianMixturePosterior(Posterior):
         self.mixture = MixturePosterior(model.covariance, log_weights, self.means, self.covariances, reference)
         self.weights = model.expected_weights(parameters)
         self.tails = (nu + 1 - self.n_features).expand_as(beta)
-        self.spread = nu * (1 + beta) / beta
+        self.spread = nu * (1 + 1 / beta)
 
     # -- the bound ------------------------------------------------------------------------------------------------
 

@@ -201,6 +201,8 @@ class FactorMixture(RepairableMixture):
         x : Tensor of shape (rows, features)
             Complete rows.
         """
+        # Rows may have any unit of weight.
+        r = r / r.sum()
         total = r.sum(1).clamp(min=ALIVE)
         means = r @ x / total.unsqueeze(1)
         rows = [

@@ -2,7 +2,7 @@ import inspect
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_t
+from scipy.stats import multivariate_normal, multivariate_t
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture as Plain
 
@@ -233,6 +233,16 @@ def test_draws_have_the_scores_that_the_density_promises():
     ratio = np.exp(other.logpdf(draws) - fitted.score_samples(draws))
     error = ratio.std() / len(ratio) ** 0.5
     assert abs(ratio.mean() - 1) < 5 * error
+
+
+@EVERY_COVARIANCE
+def test_with_any_amount_of_evidence_the_predictive_density_is_that_of_the_expected_mixture(covariance_type):
+    X = clusters()
+    model = mixture(1, covariance_type=covariance_type).fit(X, sample_weight=np.full(len(X), 1e200))
+    scale = model.covariances_ * np.eye(3) if np.ndim(model.covariances_) < 2 else model.covariances_
+    scale = np.diag(scale[0]) if covariance_type == "diag" else scale
+    expected = multivariate_normal(model.means_[0], np.reshape(scale, (3, 3))).logpdf(X)
+    np.testing.assert_allclose(model.score_samples(X), expected, **ROUNDING)
 
 
 # -- hostile rows ---------------------------------------------------------------------------------------------------

@@ -227,6 +227,16 @@ def test_a_start_has_a_likelihood_whatever_the_number_of_rows(model, n_rows, gen
     assert bool(torch.isfinite(model.bind(parameters).log_prob(Tile(x))).all())
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-12, 1e12, 1e290])
+def test_the_unit_of_the_weights_does_not_matter_to_a_start(model, unit, generator):
+    x = normal(30, D, generator=generator)
+    r = torch.softmax(normal(K, 30, generator=generator), 0)
+    one, other = model.from_responsibilities(r, x), model.from_responsibilities(unit * r, x)
+    for name in ("log_weights", "means", "noise"):
+        torch.testing.assert_close(one[name], other[name], **ROUNDING)
+    torch.testing.assert_close(covariances(one), covariances(other), **ROUNDING)
+
+
 def test_few_rows_start_as_their_repetitions_do(model, generator):
     """Few rows are decomposed by their products with one another, many by those of columns."""
     x = normal(4, D, generator=generator)
