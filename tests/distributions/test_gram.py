@@ -1,6 +1,6 @@
 import torch
 
-from skgen.distributions.gram import gram
+from skgen.distributions.gram import column_sums, gram
 from tests.parts import normal
 
 
@@ -26,3 +26,11 @@ def test_rows_are_left_alone_and_transposed_rows_are_taken(generator):
     torch.testing.assert_close(gram(x), kept.T @ kept, rtol=0, atol=1e-13)
     assert torch.equal(x, kept)
     assert gram(x[:0]).tolist() == [[0.0] * 4] * 4
+
+
+def test_sums_of_columns_are_those_of_rows_and_show_missing_entries(generator):
+    x, times = normal(20, 3, generator=generator), torch.arange(20) % 4
+    torch.testing.assert_close(column_sums(x), x.sum(0))
+    torch.testing.assert_close(column_sums(x, times.double()), x.repeat_interleave(times, 0).sum(0))
+    x[7, 1] = torch.nan
+    assert column_sums(x).isnan().tolist() == [False, True, False]

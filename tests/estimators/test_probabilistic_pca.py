@@ -9,7 +9,8 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
-from skgen import ProbabilisticPCA
+from skgen import FactorAnalysis, ProbabilisticPCA
+from skgen.models.linear_gaussian import LinearGaussian
 from skgen.training.em import EM_SOLVERS
 
 
@@ -74,6 +75,33 @@ def test_none_leaves_one_direction_to_the_noise():
     assert ProbabilisticPCA().fit(rows()).n_components_ == 5
     assert ProbabilisticPCA().fit(rows(4)).n_components_ == 2
     assert ProbabilisticPCA().fit(rows(4)).noise_variance_ > 1e-6
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_none_counts_different_rows_whatever_their_weights(missing):
+    X, weight = rows(5, 10, missing=missing), np.array([3, 1, 2, 0, 4])
+    weighted = ProbabilisticPCA(max_iter=5, tol=0).fit(X, sample_weight=weight)
+    repeated = ProbabilisticPCA(max_iter=5, tol=0).fit(np.repeat(X, weight, axis=0))
+    # Four rows span three directions, one of which is left to the noise.
+    assert weighted.n_components_ == repeated.n_components_ == 2
+
+
+@pytest.mark.parametrize("solver", ["auto", "em", "em-accelerated", "gradient"])
+@pytest.mark.parametrize("n_rows", [100, 4])
+def test_chunks_after_a_fit_teach_what_all_rows_do(solver, n_rows):
+    X = rows()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = ProbabilisticPCA(2, solver=solver, max_iter=5, random_state=0).fit(X[:n_rows])
+    assert_same_density(model.partial_fit(X[n_rows:]), ProbabilisticPCA(2).fit(X), rtol=1e-9)
+
+
+def test_the_remedy_for_divergence_names_parameters_that_exist():
+    words = LinearGaussian(2, 1).remedy.replace(",", "").split()
+    named = {word for word in words if "_" in word}
+    assert named
+    for model in (ProbabilisticPCA(), FactorAnalysis()):
+        assert named <= set(model.get_params())
 
 
 # -- the likelihood ---------------------------------------------------------------------------------------------------
