@@ -16,7 +16,7 @@ from skgen.models.linear_gaussian import LinearGaussian
 from skgen.models.principal_components import moment_spectrum
 from skgen.training.expectation import Expectation, Solver
 
-SCANNED_ROWS = 4096
+SCANNED_ROWS = 1024
 """Rows that tell whether all have to be centred."""
 WHOLE = ("em", "em-accelerated", "gradient")
 """Solvers that take statistics of all rows at the same parameters."""
