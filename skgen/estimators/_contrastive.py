@@ -1,5 +1,7 @@
 """The gradient that Boltzmann machines learn by: rows against states of the machine."""
 
+import math
+
 import torch
 
 from skgen.models.energy import Centers, Phase
@@ -87,7 +89,7 @@ class ContrastiveLoss:
         """Bring the parameters back to where the density is normalisable and no variance collapses."""
         model = self.model
         if self.learns_scale:
-            model.log_scale.data.clamp_(*torch.tensor(SCALE_BOUNDS).log().tolist())
+            model.log_scale.data.clamp_(*map(math.log, SCALE_BOUNDS))
         if self.bounded and torch.linalg.vector_norm(model.weight) > LARGEST_NORM:
             clip_singular_values(model.weight.data, LARGEST_NORM)
 
