@@ -31,18 +31,31 @@ def load() -> Mnist:
     return _fetch(path)
 
 
+def labels() -> tuple[np.ndarray, np.ndarray]:
+    """Digits of the training rows and of the test rows, from where :func:`load` has these."""
+    path = Path(os.environ.get("SKGEN_DATA", ".")) / "mnist.npz"
+    if path.is_file():
+        with np.load(path) as data:
+            return data["y_train"].astype(int), data["y_test"].astype(int)
+    y_train, y_test = np.split(_openml(path).target.astype(int), [60_000])
+    return y_train, y_test
+
+
 def _fetch(path: Path) -> Mnist:
+    return Mnist(*np.split(_openml(path).data.astype(np.uint8), [60_000]))
+
+
+def _openml(path: Path):
     from sklearn.datasets import fetch_openml
 
     try:
-        X = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff").data
+        return fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
     except OSError as error:
         print(
             f"Skipped: this benchmark needs MNIST. There is no {path} (set SKGEN_DATA to a folder that holds "
             f"mnist.npz with X_train and X_test), and OpenML cannot be reached ({error})."
         )
         sys.exit(0)
-    return Mnist(*np.split(X.astype(np.uint8), [60_000]))
 
 
 def binarised(grey: np.ndarray, seed: int) -> np.ndarray:
