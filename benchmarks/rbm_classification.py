@@ -7,9 +7,10 @@ step. Raw pixels and scikit-learn's BernoulliRBM beside.
 ``few``: MNIST with 100 and 1000 labels, balanced over the classes, drawn by ``default_rng(seed)`` from the training
 rows. The same network and the same labels with weights from a stack, which has seen all 60000 training rows without a
 label, and with random weights; both choose a learning rate from one grid by 3-fold cross-validation within the labelled
-rows. Its machines are not centred and have sparse units: centred ones have the better likelihoods, but units that are
-on in half of the rows tell less about classes. The stack is learnt once; seeds draw the labels and what is random in the network. Accuracy on the 10000
-test rows. Reported by another package, of another machine: 81.70 (76.02 from random weights) and 93.65 % (88.71).
+rows. The machines of the stack are not centred and have sparse units: centred ones have the better likelihoods, but
+units that are on in half of the rows tell less about classes. The stack is learnt once; seeds draw the labels and what
+is random in the network. Accuracy on the 10000 test rows. Reported by another package, of another machine: 81.70 (76.02
+from random weights) and 93.65 % (88.71).
 
 ``all``: MNIST with all labels, both starts, a stated number of epochs with a step size that falls linearly to zero.
 
