@@ -10,9 +10,9 @@ Bishop 1999, https://doi.org/10.1111/1467-9868.00196). Everything is differentia
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal import LOG_2PI, standard_normal
 
 
 class Capacity(NamedTuple):
@@ -73,6 +73,13 @@ def posterior_mean(coordinates: Tensor, factor: Tensor) -> Tensor:
 def posterior_covariance(factor: Tensor) -> Tensor:
     """Cov[z | x] = M^-1 from the Cholesky factor of M, (..., factors, factors)."""
     return torch.cholesky_inverse(factor)
+
+
+def posterior_draw(mean: Tensor, factor: Tensor, generator: Generator) -> Tensor:
+    """Draws from N(E[z | x], M^-1) about means (..., factors), in their shape; factors L of M have the same axes."""
+    noise = standard_normal(mean, generator).unsqueeze(-1)
+    deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise, upper=True)
+    return mean + deviation.squeeze(-1)
 
 
 def squared_distances(x: Tensor, mean: Tensor, noise: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skgen.distributions.normal import sobol_normal
+from skgen.distributions.normal import sobol_normal, standard_normal
 from skgen.estimators._arrays import RunningMoments, as_array, tiles
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._loss import KLSchedule
@@ -212,7 +212,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             first = second = torch.full((len(x),), -np.inf, dtype=torch.float64, device=x.device)
             for part in tiles(n_draws, len(x) * model.width, x.itemsize):
                 shape = (part.stop - part.start, len(x), self._n_features_out)
-                noise = torch.empty(shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+                noise = standard_normal(x.new_empty(shape), generator)
                 log_weight = model.terms_given(parameters, x, noise).log_weight.double()
                 first = torch.logaddexp(first, torch.logsumexp(log_weight, 0))
                 second = torch.logaddexp(second, torch.logsumexp(2 * log_weight, 0))

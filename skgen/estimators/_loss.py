@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from skgen._terms import Cotangents
-from skgen.distributions.normal import antithetic_normal
+from skgen.distributions.normal import antithetic_normal, standard_normal
 from skgen.training.schedules import warm_up
 
 SHARED_PAIRS = 4
@@ -172,7 +172,7 @@ def training_noise(n_draws, n_components, like, generator, *, line_search, share
         return lambda n_rows, generator: block, n_draws
 
     def normal(*shape, generator):
-        return like.new_empty((*shape, n_components)).normal_(generator=generator)
+        return standard_normal(like.new_empty((*shape, n_components)), generator)
 
     if not shared:
         return lambda n_rows, generator: normal(n_draws, n_rows, generator=generator), n_draws

@@ -2,9 +2,8 @@
 
 from numbers import Integral, Real
 
-import torch
-
 from skgen._spec import resolve
+from skgen.distributions.normal import standard_normal
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
@@ -292,7 +291,7 @@ class VariationalAutoencoder(LatentVariableEstimator):
         if shared:
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
         shape = (n_draws, n_rows, self._n_features_out)
-        noise = torch.empty(shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+        noise = standard_normal(x.new_empty(shape), generator)
         return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
 
     def _warm_up_epochs(self):

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from skgen._spec import check_choice, check_number
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal import LOG_2PI, standard_normal
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, positive_scale
 
 VARIANCES = ("fixed", "shared", "feature", "network")
@@ -102,7 +102,7 @@ class GaussianLikelihood(Likelihood):
 
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         mean, variance = self._moments(outputs)
-        return mean + torch.sqrt(variance) * torch.empty_like(mean).normal_(generator=generator)
+        return mean + torch.sqrt(variance) * standard_normal(mean, generator)
 
     def noise_variance(self) -> Tensor | None:
         if self.variance == "network":

@@ -12,6 +12,7 @@ from skgen.distributions.low_rank import (
     low_rank_log_prob,
     low_rank_partial,
     posterior_covariance,
+    posterior_draw,
     posterior_mean,
     projected,
 )
@@ -109,7 +110,8 @@ class FactorMixturePosterior(ComponentPosterior):
         if generator is None:
             return torch.einsum("kn,knd->nd", probability, self.means.unsqueeze(1) + z @ self.loadings.mT)
         label, rows = draw_labels(probability, generator), torch.arange(len(tile.x), device=z.device)
-        return self.rows_from(label, z[label, rows] + _scattered(z[0], factor[label, rows], generator), generator)
+        drawn = posterior_draw(z[label, rows], factor[label, rows], generator)
+        return self.rows_from(label, drawn, generator)
 
     def rows_from(self, label: Tensor, z: Tensor, generator: Generator) -> Tensor:
         """Rows (rows, features) drawn from p(x | z, component)."""
@@ -140,7 +142,7 @@ class FactorMixturePosterior(ComponentPosterior):
             return self._standard(self._sums(tile.x, squares, r, product + standard_normal(product, generator)))
         joint, z, factor = self._incomplete(tile)
         r = draw_responsibilities(joint, tile.weight, generator)
-        return self._incomplete_sums(tile, r, z + _scattered(z, factor, generator), None)
+        return self._incomplete_sums(tile, r, posterior_draw(z, factor, generator), None)
 
     def _sums(self, x: Tensor, squares: Tensor, r: Tensor, product: Tensor) -> Statistics:
         """Sums over complete rows of products of rows and of (1, u), which takes the memory of the product."""
@@ -176,10 +178,3 @@ class FactorMixturePosterior(ComponentPosterior):
             "products": moments.sum(1),
             "unseen": (missing.T @ moments.flatten(2)).unflatten(2, moments.shape[2:]),
         }
-
-
-def _scattered(z: Tensor, factor: Tensor, generator: Generator) -> Tensor:
-    """Deviations of factors from E[z | x], drawn from N(0, L^-T L^-1), in the shape of z (..., rows, factors)."""
-    noise = standard_normal(z, generator).unsqueeze(-1)
-    deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise, upper=True).squeeze(-1)
-    return deviation

@@ -23,10 +23,11 @@ from skgen.distributions.low_rank import (
     low_rank_log_prob,
     low_rank_partial,
     posterior_covariance,
+    posterior_draw,
     posterior_mean,
     projected,
 )
-from skgen.distributions.normal import LOG_2PI, standard_normal_log_prob
+from skgen.distributions.normal import LOG_2PI, standard_normal, standard_normal_log_prob
 
 SMALLEST_EXCESS = 1e-6
 """Noise variances above their floor by less than this share of it are that much above it as free parameters."""
@@ -95,9 +96,7 @@ class LinearGaussianPosterior(Posterior):
     def drawn_factors(self, tile: Tile, generator: torch.Generator) -> Tensor:
         """One draw from p(z | x) for each row, (rows, factors)."""
         mean, factor = self.factors(tile)
-        noise = torch.empty_like(mean).normal_(generator=generator)
-        deviation: Tensor = torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)
-        return mean + deviation.squeeze(-1)
+        return posterior_draw(mean, factor, generator)
 
     def impute(self, tile: Tile, generator: torch.Generator | None = None) -> Tensor:
         if tile.observed is None:
@@ -105,7 +104,7 @@ class LinearGaussianPosterior(Posterior):
         z = self.factors(tile)[0] if generator is None else self.drawn_factors(tile, generator)
         filled = self.mean + z @ self.loadings.T
         if generator is not None:
-            filled += torch.sqrt(self.noise) * torch.empty_like(filled).normal_(generator=generator)
+            filled += torch.sqrt(self.noise) * standard_normal(filled, generator)
         return torch.where(tile.observed.mask, tile.x, filled)
 
     def latent(self, tile: Tile) -> Tensor:
@@ -243,8 +242,8 @@ class LinearGaussian(ExactModel):
     def sample(self, parameters: Parameters, n_rows: int, generator: torch.Generator) -> Tensor:
         """Independent draws, (n_rows, features)."""
         mean, loadings = parameters["mean"], parameters["loadings"]
-        z = mean.new_empty(n_rows, loadings.shape[1]).normal_(generator=generator)
-        noise = mean.new_empty(n_rows, len(mean)).normal_(generator=generator)
+        z = standard_normal(mean.new_empty(n_rows, loadings.shape[1]), generator)
+        noise = standard_normal(mean.new_empty(n_rows, len(mean)), generator)
         return mean + z @ loadings.T + torch.sqrt(parameters["noise"]) * noise
 
     # -- M-step ---------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.distributions.normal import kl_to_standard_normal, standard_normal_log_prob
+from skgen.distributions.normal import kl_to_standard_normal, standard_normal, standard_normal_log_prob
 from skgen.priors.base import Prior, PriorSpec
 
 
@@ -17,7 +17,7 @@ class NormalPrior(Prior):
         return standard_normal_log_prob(z)
 
     def sample(self, n_draws: int, *, generator: Generator, like: Tensor) -> Tensor:
-        return like.new_empty(n_draws, self.n_components).normal_(generator=generator)
+        return standard_normal(like.new_empty(n_draws, self.n_components), generator)
 
     def normal_kl(self, mean: Tensor, log_scale: Tensor) -> Tensor:
         return kl_to_standard_normal(mean, log_scale)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skgen.distributions.normal import standard_normal
+
 LogDensity = Callable[[Tensor], Tensor]
 """Log-density of the position of each chain up to a constant, (rows, dimension) to (rows,); differentiable."""
 
@@ -64,7 +66,7 @@ def step(log_density: LogDensity, state: State, *, generator: torch.Generator, a
     accept it leaves p invariant (Roberts and Tweedie 1996, https://doi.org/10.2307/3318418). Where ``adapt``, step
     sizes move towards an acceptance of 0.574, by less and less.
     """
-    noise = torch.empty_like(state.position).normal_(generator=generator)
+    noise = standard_normal(state.position, generator)
     h = state.step_size.unsqueeze(1)
     proposal = state.position + 0.5 * h**2 * state.gradient + h * noise
     value, gradient = _differentiated(log_density, proposal)

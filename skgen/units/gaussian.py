@@ -1,9 +1,8 @@
 """Linear units."""
 
-import torch
 from torch import Generator, Tensor
 
-from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal import LOG_2PI, standard_normal
 from skgen.units.base import Units
 
 
@@ -21,7 +20,7 @@ class GaussianUnits(Units):
         return field
 
     def draw(self, field: Tensor, generator: Generator) -> Tensor:
-        return torch.empty_like(field).normal_(generator=generator).add_(field)
+        return standard_normal(field, generator).add_(field)
 
     def log_base(self, x: Tensor) -> Tensor:
         return -0.5 * (x.square().sum(-1) + self.n_units * LOG_2PI)

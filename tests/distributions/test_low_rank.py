@@ -9,10 +9,12 @@ from skgen.distributions.low_rank import (
     low_rank_log_prob,
     low_rank_partial,
     posterior_covariance,
+    posterior_draw,
     posterior_mean,
     projected,
     squared_distances,
 )
+from skgen.distributions.normal import standard_normal
 from tests.parts import normal
 
 # Sums of a few hundred products of numbers of order one to a hundred.
@@ -128,3 +130,13 @@ def test_gradients_are_those_of_the_dense_normal(leading, generator):
     ):
         for given, wanted in zip(torch.autograd.grad(value.sum(), arguments), expected, strict=True):
             torch.testing.assert_close(given, wanted, **ROUNDING)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_draws_of_factors_are_their_means_and_noise_of_their_covariance(shared, generator):
+    _, loadings, noise = parts((1 if shared else 7,), 5, 3, generator)
+    factor, mean = capacity(loadings, noise).factor, normal(7, 3, generator=generator)
+    drawn = posterior_draw(mean, factor[0] if shared else factor, torch.Generator().manual_seed(0))
+    # L' times the deviations is noise of covariance L' M^-1 L = I.
+    whitened = (factor.mT @ (drawn - mean).unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(whitened, standard_normal(mean, torch.Generator().manual_seed(0)), **ROUNDING)
