@@ -16,8 +16,8 @@ from skgen.training.loop import diverged
 Repair = Callable[[Parameters, Statistics], Parameters | None]
 """Other parameters in place of degenerate ones, given the statistics that these came from; None changes nothing."""
 
-MOMENT_ENTRIES = 2**24
-"""Numbers in the tiles that moments are taken of."""
+MOMENT_ENTRIES = 2**21
+"""Numbers in the tiles that moments are taken of: products of so many are fast, and a copy in float64 is reused."""
 OWN = "solver."
 """What the names of a solver's own state begin with."""
 
@@ -52,7 +52,7 @@ class Expectation:
     def moments(self) -> Statistics:
         """Sums over complete rows that depend on no parameter."""
         total: Statistics = {}
-        # One pass of large products, which small tiles would only interrupt.
+        # Products of the tiles of an iteration would be too small.
         for tile in self.rows.complete_tiles(max(self.rows.tile_rows, MOMENT_ENTRIES // self.rows.n_features)):
             more = self.model.moments(tile)
             if not more:
