@@ -56,7 +56,7 @@ class RBMStack(StackLearner):
         Epochs of fine-tuning.
     solver : {"adam", "adamw", "sgd"}, default="sgd"
         Optimiser.
-    learning_rate : float, default=0.05
+    learning_rate : float, default=0.2
         Step size.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="linear"
         Factor of the step size over the epochs of each machine and of fine-tuning; the last two fall to zero.
@@ -67,9 +67,9 @@ class RBMStack(StackLearner):
     max_grad_norm : float or "auto", default="auto"
         Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 for a machine with real visible units
         and no limit for others.
-    batch_size : int, default=100
+    batch_size : int, default=50
         Rows per step. Data of at most this many rows are one batch, so that integer weights equal repeated rows.
-    max_iter : int, default=50
+    max_iter : int, default=100
         Largest number of epochs of each machine.
     tol : float, default=1e-4
         Smallest rise of the pseudo-log-likelihood, in nats per row, that counts as progress.
@@ -171,13 +171,13 @@ class RBMStack(StackLearner):
         fine_tuning_max_iter=20,
         # optimisation
         solver="sgd",
-        learning_rate=0.05,
+        learning_rate=0.2,
         learning_rate_schedule="linear",
         momentum=0.5,
         weight_decay=1e-4,
         max_grad_norm="auto",
-        batch_size=100,
-        max_iter=50,
+        batch_size=50,
+        max_iter=100,
         # stopping
         tol=1e-4,
         n_iter_no_change=np.inf,
