@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from skgen.distributions.bernoulli import softplus
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.energy import BoltzmannMachine
 from skgen.units.bernoulli import BernoulliUnits
@@ -61,7 +62,7 @@ def _binary(machine: BoltzmannMachine, v: Tensor, weight: Tensor) -> Tensor:
     gain = _flip_gain if binary and small else _value_gain
     for columns in _column_tiles(v.shape[1], field.numel()):
         logits = machine.visible_bias[columns] + gain(machine, field, v[:, columns], weight[:, columns].t())
-        total = total + (v[:, columns] * logits - torch.nn.functional.softplus(logits)).sum(1)
+        total = total + (v[:, columns] * logits - softplus(logits)).sum(1)
     return total
 
 

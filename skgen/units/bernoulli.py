@@ -2,9 +2,8 @@
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
-from skgen.distributions.bernoulli import bernoulli_draw
+from skgen.distributions.bernoulli import bernoulli_draw, softplus
 from skgen.units.base import Units, reusable
 
 
@@ -12,7 +11,7 @@ class BernoulliUnits(Units):
     r"""Units in {0, 1}, :math:`A(\theta) = \log(1 + e^\theta)`."""
 
     def log_partition(self, field: Tensor) -> Tensor:
-        return F.softplus(field)
+        return softplus(field)
 
     def mean(self, field: Tensor, *, out: Tensor | None = None) -> Tensor:
         return torch.sigmoid(field, out=out)

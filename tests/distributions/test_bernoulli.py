@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skgen.distributions.bernoulli import bernoulli_draw, bernoulli_log_prob
+from skgen.distributions.bernoulli import bernoulli_draw, bernoulli_log_prob, softplus
 from tests.oracles import every_row, within
 from tests.parts import normal
 
@@ -14,6 +14,14 @@ def test_log_prob_is_torch_s_and_linear_in_x(generator):
     low, high = torch.zeros(3).double(), torch.ones(3).double()
     mixed = 0.3 * bernoulli_log_prob(high, logits) + 0.7 * bernoulli_log_prob(low, logits)
     torch.testing.assert_close(bernoulli_log_prob(torch.full((3,), 0.3).double(), logits), mixed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_softplus_is_exact_to_rounding(dtype):
+    x = torch.linspace(-60, 60, 10001, dtype=dtype)
+    exact = torch.logaddexp(x.double(), torch.zeros(()).double())
+    error = (softplus(x).double() - exact).abs() / torch.finfo(dtype).eps
+    assert (error <= 2 * exact.clamp_min(1)).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
