@@ -88,17 +88,15 @@ def _closed(machine: BoltzmannMachine) -> bool:
 
 
 def _linear_log_partition(machine: BoltzmannMachine) -> Tensor:
-    r"""Of two linear layers, with :math:`f = a / s`, :math:`K = I - W W^T` and :math:`l = f + W^T b`.
+    r"""Of two linear layers, with :math:`K = I - W W^T` and :math:`c = b + W (a / s)`.
 
-    .. math:: \log Z = \tfrac12 (b \cdot b - f \cdot f + l \cdot l + W l \cdot K^{-1} W l - \log |K|)
+    .. math:: \log Z = \tfrac12 (c \cdot K^{-1} c - \log |K|)
     """
-    weight, bias = machine.weight * machine.inverse_temperature, machine.hidden_bias
-    field = machine.features(machine.visible_bias)
-    line = field + weight.t() @ bias
+    weight = machine.weight * machine.inverse_temperature
+    field = machine.hidden_bias + weight @ machine.features(machine.visible_bias)
     factor = torch.linalg.cholesky(torch.eye(len(weight)).to(weight) - weight @ weight.t())
-    half = torch.linalg.solve_triangular(factor, (weight @ line).unsqueeze(1), upper=False)
-    squares = bias.square().sum() - field.square().sum() + line.square().sum() + half.square().sum()
-    value: Tensor = 0.5 * squares - torch.log(torch.diagonal(factor)).sum()
+    half = torch.linalg.solve_triangular(factor, field.unsqueeze(1), upper=False)
+    value: Tensor = 0.5 * half.square().sum() - torch.log(torch.diagonal(factor)).sum()
     return value
 
 
