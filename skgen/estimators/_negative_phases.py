@@ -158,9 +158,8 @@ class Tempered(NegativePhase):
         state = self.state._replace(x=path.state(self.state.x))
         for _ in range(self.n_gibbs):
             state = tempering.step(path, state, generator)
-        for own, new in zip(self.state, state._replace(x=state.x.v), strict=True):
-            own.copy_(new)
-        v = state.x.v[-self.n_chains :]
+        self._own(state._replace(x=state.x.v))
+        v = tempering.coldest(state).v
         return Phase(v, self.model.hidden_mean(v))
 
     def adapt(self):
@@ -173,22 +172,31 @@ class Tempered(NegativePhase):
         self._own(tempering.moved(self.state, betas))
 
     def _own(self, state):
-        """Take a state, each part with memory of its own, since steps change it in place."""
-        self.state = tempering.State(*(part.clone() for part in state))
+        """Copy a state to memory of its own, which stays where it is for as long as the ladder has its length.
+
+        A step that is recorded on a GPU goes on with that memory, and a ladder of another length is recorded anew.
+        """
+        if self.state is None or len(self.state.betas) != len(state.betas):
+            self.state = tempering.State(*map(torch.empty_like, state))
+        for own, new in zip(self.state, state, strict=True):
+            own.copy_(new)
         self.scheduled = {"n_temperatures": float(len(state.betas))}
 
     def hidden_states(self):
         # A generator of its own: looking at a run must not change its course.
         generator = torch.Generator(self.state.x.device).manual_seed(0)
         with torch.no_grad():
-            return self.model.draw_hidden(self.state.x[-self.n_chains :], generator)
+            return self.model.draw_hidden(tempering.coldest(self.state), generator)
 
     def buffers(self):
         return self.state._asdict()
 
     def load(self, buffers):
         if buffers.keys() >= self.state._asdict().keys():
-            self._own(tempering.State(*(buffers[name].to(part) for name, part in self.state._asdict().items())))
+            state = tempering.State(*(buffers[name].to(part) for name, part in self.state._asdict().items()))
+            x = state.x.unflatten(0, (len(state.betas), -1))
+            x = x[:, torch.arange(self.n_chains) % x.shape[1]]
+            self._own(state._replace(x=x.flatten(0, 1)))
 
 
 class ClosedForm(NegativePhase):

@@ -58,15 +58,16 @@ def step(path: Path[X], state: State[X], generator: Generator) -> State[X]:
     """
     n, betas = _n_ladders(state), state.betas
     x = path.step(_by_row(betas, state.x), state.x, generator)
+    own = torch.arange(len(betas), device=betas.device)
     partner = partners(len(betas), state.n_steps)
     log_ratio = exchange_log_ratio(path, x, betas, partner)
     chance = torch.exp(log_ratio.clamp_max(0.0))
     # Both members of a pair see the uniform of the lower one.
     uniform = torch.empty_like(chance).uniform_(generator=generator)
-    uniform = uniform[torch.minimum(partner, torch.arange(len(betas), device=partner.device))]
-    source = torch.where(uniform < chance, partner.unsqueeze(1), torch.arange(len(betas)).to(partner).unsqueeze(1))
+    uniform = uniform[torch.minimum(partner, own)]
+    source = torch.where(uniform < chance, partner.unsqueeze(1), own.unsqueeze(1))
     index = source * n + torch.arange(n, device=partner.device)
-    offered = (partner[:-1] > torch.arange(len(betas) - 1, device=partner.device)).to(chance)
+    offered = (partner[:-1] > own[:-1]).to(chance)
     return State(
         _rows(x, index.flatten()),
         betas,

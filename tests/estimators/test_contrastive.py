@@ -6,6 +6,7 @@ import torch
 from skgen.estimators._contrastive import LARGEST_NORM, SCALE_STEP, ContrastiveLoss, clip_singular_values
 from skgen.estimators._negative_phases import NEGATIVE_PHASES, linear_root
 from skgen.models.partition import log_partition_exact
+from skgen.samplers import tempering
 from skgen.training.batches import Batch
 from tests.boltzmann import machine_from, states_from
 from tests.oracles import central_differences, within
@@ -174,6 +175,32 @@ def test_chains_of_another_number_are_repeated(generator):
     chains = states_from(machine.hidden, 2, generator)
     phase.load({"chains": chains})
     assert torch.equal(phase.chains, chains[[0, 1, 0, 1, 0]])
+
+
+def test_ladders_of_another_number_are_repeated(generator):
+    machine = machine_from("bernoulli", "bernoulli", generator=generator)
+    few, many = (phase_of(machine, "tempering", n_chains=n) for n in (2, 5))
+    for phase in (few, many):
+        phase.begin(generator)
+    many.load(few.buffers())
+    before, after = (phase.state.x.unflatten(0, (len(phase.state.betas), -1)) for phase in (few, many))
+    assert torch.equal(after, before[:, [0, 1, 0, 1, 0]])
+    with torch.no_grad():
+        assert len(many(None, None, generator).v) == len(many.hidden_states()) == 5
+
+
+def test_replicas_stay_in_their_memory_while_a_ladder_keeps_its_length(generator, monkeypatch):
+    machine = machine_from("bernoulli", "bernoulli", generator=generator)
+    phase = phase_of(machine, "tempering")
+    phase.begin(generator)
+    before = [part.data_ptr() for part in phase.state]
+    monkeypatch.setattr(tempering, "ladder", lambda betas, *others: betas.square())
+    with torch.no_grad():
+        for _ in range(50):
+            phase(None, None, generator)
+        phase.adapt()
+    assert (phase.state.offered == 0).all()
+    assert [part.data_ptr() for part in phase.state] == before
 
 
 def test_ladders_are_adapted_so_that_neighbours_exchange(generator):
