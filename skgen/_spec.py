@@ -4,7 +4,7 @@ import operator
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self, TypeVar
 
 
@@ -62,6 +62,12 @@ def check_choice(value: object, allowed: Mapping[str, Any] | tuple[str, ...], pa
     """Raise a ValueError that names the parameter unless ``value`` is one of the allowed strings."""
     if value not in allowed:
         raise ValueError(f"{parameter} must be one of {sorted(allowed)}, got {value!r}.")
+
+
+def check_count(value: Any, parameter: str, *, least: int = 1) -> None:
+    """Raise a ValueError that names the parameter unless ``value`` is an integer of at least so many."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{parameter} must be an integer of at least {least}, got {value!r}.")
 
 
 def check_number(

@@ -14,7 +14,6 @@ import uuid
 import warnings
 from contextlib import suppress
 from copy import deepcopy
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import sklearn
 import torch
 
 from skgen._files import digest, read_arrays, remove_abandoned, write_arrays
-from skgen._spec import check_choice, check_number
+from skgen._spec import check_choice, check_count, check_number
 from skgen._version import __version__
 
 __all__ = ["Checkpoint", "EarlyStopping", "LossMonitor", "TimeBudget"]
@@ -327,8 +326,7 @@ class Checkpoint(_Callback):
 
     def __init__(self, folder, *, every=1):
         super().__init__()
-        if not isinstance(every, Integral) or every < 1:
-            raise ValueError(f"every must be an integer of at least 1, got {every!r}.")
+        check_count(every, "every")
         self.folder = os.path.abspath(folder)
         self.every = every
 

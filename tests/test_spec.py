@@ -1,9 +1,10 @@
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skgen._spec import Spec, check_choice, check_number, resolve
+from skgen._spec import Spec, check_choice, check_count, check_number, resolve
 
 
 @dataclass
@@ -80,6 +81,14 @@ def test_check_choice():
 def test_check_number_refuses_what_is_not_above_the_bound(value):
     with pytest.raises(ValueError, match=r"width must be a number > 0, got"):
         check_number(value, "width", above=0)
+
+
+@pytest.mark.parametrize("value", [0, 1.0, "3", None, True])
+def test_check_count_takes_integers_from_the_least_on(value):
+    check_count(1, "n_draws")
+    check_count(np.int64(2), "n_draws", least=2)
+    with pytest.raises(ValueError, match="n_draws must be an integer of at least 1, got"):
+        check_count(value, "n_draws")
 
 
 def test_check_number_takes_bounds_as_documented():

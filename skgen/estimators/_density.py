@@ -1,12 +1,11 @@
 """What every density estimator shares, whatever its model is made of."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 
+from skgen._spec import check_count
 from skgen.estimators._arrays import seed_from
 from skgen.estimators._sklearn import _check_sample_weight
 
@@ -53,8 +52,7 @@ class DensityEstimator(RowScores, DensityMixin):
 
     @staticmethod
     def _check_n_samples(n_samples):
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
+        check_count(n_samples, "n_samples")
 
     def _generator(self, random_state, device):
         """Source of draws on a device; None stands for the estimator's own random state."""

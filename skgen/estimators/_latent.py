@@ -1,12 +1,12 @@
 """What every estimator of a latent-variable model with an approximate posterior offers its users."""
 
 from abc import abstractmethod
-from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skgen._spec import check_count
 from skgen.distributions.normal import sobol_normal, standard_normal
 from skgen.estimators._arrays import RunningMoments, as_array, tiles
 from skgen.estimators._density import DensityEstimator
@@ -201,8 +201,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Standard errors from the spread of the weights (delta method), with ``return_std=True``.
         """
         X = self._check_input(X)
-        if not isinstance(n_draws, Integral) or n_draws < 1:
-            raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
+        check_count(n_draws, "n_draws")
         if return_std and n_draws < 2:
             raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
         generator = self._generator(random_state, self._module(X.dtype).scale.device)

@@ -1,11 +1,10 @@
 """What a fitted Boltzmann machine offers its users."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skgen._spec import check_count
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._density import DensityEstimator
@@ -107,7 +106,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         """
         check_is_fitted(self)
         self._check_n_samples(n_samples)
-        _check_steps(n_steps)
+        check_count(n_steps, "n_steps")
         model = self._module(np.dtype(self._dtype))
         generator = self._generator(random_state, model.scale.device)
         parts = []
@@ -150,7 +149,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             Rows after the last step.
         """
         v = self._check_input(v)
-        _check_steps(n_steps)
+        check_count(n_steps, "n_steps")
         generator = self._generator(random_state, self._module(v.dtype).scale.device)
 
         def walked(model, v):
@@ -184,7 +183,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         """
         if method not in ("mean", "sample"):
             raise ValueError(f"method must be 'mean' or 'sample', got {method!r}.")
-        _check_steps(n_steps)
+        check_count(n_steps, "n_steps")
         check_is_fitted(self)
         checks = self._row_checks() | {"ensure_all_finite": "allow-nan"}
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], **checks)
@@ -276,6 +275,8 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             ``method`` in use; see :class:`skgen.models.partition.LogPartition`.
         """
         check_is_fitted(self)
+        check_count(n_temperatures, "n_temperatures", least=2)
+        check_count(n_chains, "n_chains")
         X = None if X is None else self._check_input(X)
         with torch.inference_mode():
             model = self._module(np.float64)
@@ -343,8 +344,3 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             return self.pseudo_log_likelihood(X)
         X = self._check_input(X)
         return (-self._free_energy(X) - self._normalizer).astype(X.dtype)
-
-
-def _check_steps(n_steps):
-    if not isinstance(n_steps, Integral) or n_steps < 1:
-        raise ValueError(f"n_steps must be an integer of at least 1, got {n_steps!r}.")

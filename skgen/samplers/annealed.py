@@ -75,7 +75,9 @@ class Estimate(NamedTuple):
 
 
 def temperatures(n_temperatures: int) -> list[float]:
-    """Inverse temperatures in equal steps from 0 to 1."""
+    """Inverse temperatures in equal steps from 0 to 1, at least two."""
+    if n_temperatures < 2:
+        raise ValueError(f"annealing needs at least two temperatures, got {n_temperatures}.")
     return [k / (n_temperatures - 1) for k in range(n_temperatures)]
 
 

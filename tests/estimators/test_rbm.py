@@ -269,6 +269,19 @@ def test_a_number_of_steps_is_a_positive_integer(n_steps):
             call(n_steps=n_steps)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"n_temperatures": 1}, "n_temperatures must be an integer of at least 2, got 1"),
+        ({"n_temperatures": 2.5}, "n_temperatures must be an integer of at least 2, got 2.5"),
+        ({"n_chains": 0}, "n_chains must be an integer of at least 1, got 0"),
+    ],
+)
+def test_an_annealing_needs_two_temperatures_and_a_chain(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        machine().fit(binary()).log_partition("ais", **parameters)
+
+
 # -- what is learnt -------------------------------------------------------------------------------------------------
 
 

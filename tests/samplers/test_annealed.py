@@ -137,6 +137,8 @@ def test_states_of_single_precision_have_weights_of_double_precision(generator):
 
 def test_a_single_temperature_is_refused(generator):
     with pytest.raises(ValueError, match="at least two temperatures, got 1"):
+        temperatures(1)
+    with pytest.raises(ValueError, match="at least two temperatures, got 1"):
         anneal(Normals(), torch.zeros(3), [0.0], generator)
 
 
