@@ -66,6 +66,7 @@ class Learnergy:
         self.machine.pseudo_likelihood = lambda samples: torch.zeros(())
 
     def fit(self, X):
+        """Learn from rows by its own loop."""
         data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.zeros(len(X)))
         self.machine.fit(data, batch_size=BATCH, epochs=self.args.epochs)
         return self
