@@ -23,6 +23,8 @@ FIRST_ITERATIONS, FINALISTS = 5, 2
 TRIAL_ITERATIONS = 5
 """Iterations of EM after which the rest are compared."""
 KMEANS_ITERATIONS = 15
+TRIAL_WORK = 2**36
+"""Rows times parameters, summed over candidates and iterations, that a comparison may cost: seconds on one core."""
 SAME_BOUND = 1e-9
 """Relative difference of bounds that is rounding."""
 RESTARTS = 3
@@ -62,12 +64,23 @@ class StartedMixture(ExactEstimator):
         few = self._some(rows, *thinned(x, weight, n_few, generator=generator))
         fewer = len(few) < len(x)
         # Where few rows stand for many, trying more candidates costs little beside the fit itself.
-        candidates = self._candidates(model, few, max(self.n_init, 2 * RESTARTS if fewer else 1), generator)
+        more = fewer and self._n_affordable(model, few, 2 * RESTARTS) >= FIRST_ITERATIONS
+        candidates = self._candidates(model, few, max(self.n_init, 2 * RESTARTS if more else 1), generator)
         if fewer and len(candidates) > FINALISTS:
-            candidates = self._best(model, few, candidates, FIRST_ITERATIONS, FINALISTS)
+            n_iterations = min(FIRST_ITERATIONS, max(1, self._n_affordable(model, few, len(candidates))))
+            candidates = self._best(model, few, candidates, n_iterations, FINALISTS)
         if len(candidates) == 1:
             return candidates[0]
-        return self._best(model, self._some(rows, x, weight), candidates, TRIAL_ITERATIONS, 1)[0]
+        some = self._some(rows, x, weight)
+        if fewer and not self._n_affordable(model, some, len(candidates)):
+            some = few
+        n_iterations = min(TRIAL_ITERATIONS, max(1, self._n_affordable(model, some, len(candidates))))
+        return self._best(model, some, candidates, n_iterations, 1)[0]
+
+    @staticmethod
+    def _n_affordable(model, rows, n_candidates):
+        """Iterations of so many candidates that ``TRIAL_WORK`` is enough for."""
+        return TRIAL_WORK // (model.n_parameters() * len(rows) * n_candidates)
 
     @staticmethod
     def _some(rows, x, weight):

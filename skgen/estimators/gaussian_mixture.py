@@ -42,8 +42,8 @@ class GaussianMixture(DerivedMixtures, NormalComponents, MixtureEstimator):
         tries both these and X's own, and takes what EM makes more of.
     n_init : int, default=1
         Number of candidates for the start, and at least one for each kind of coordinates, three where there are many
-        rows. Each goes through a few iterations on some thousand rows, and the one with the highest bound is fitted to
-        all.
+        rows. Each goes through a few iterations on some thousand rows, fewer where the model is large, and the one with
+        the highest bound is fitted to all.
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from.
     means_init : array-like of shape (n_components, n_features), default=None

@@ -309,14 +309,20 @@ class BayesianMixture(MixtureModel):
         return torch.cat([part.flatten() for part in parts])
 
     def constrain(self, vector: Tensor) -> Parameters:
-        k, d, groups = self.n_components, self.n_features, self.covariance.n_groups(self.n_components)
-        shape = self.weights.shape(k)
-        sizes = [math.prod(shape), k, groups, k * d, groups * self.covariance.n_parameters(d)]
-        concentration, beta, nu, means, numbers = vector.split(sizes)
+        d = self.n_features
+        concentration, beta, nu, means, numbers = vector.split(self._sizes())
         return {
-            "weight_concentration": concentration.exp().view(shape),
+            "weight_concentration": concentration.exp().view(self.weights.shape(self.n_components)),
             "mean_precision": beta.exp(),
-            "means": means.view(k, d),
+            "means": means.view(-1, d),
             "degrees_of_freedom": d - 1 + nu.exp(),
-            "covariances": self.covariance.constrain(numbers.view(groups, -1), d),
+            "covariances": self.covariance.constrain(numbers.view(len(nu), -1), d),
         }
+
+    def _sizes(self) -> list[int]:
+        """How many numbers stand for each of the parameters."""
+        k, d, groups = self.n_components, self.n_features, self.covariance.n_groups(self.n_components)
+        return [math.prod(self.weights.shape(k)), k, groups, k * d, groups * self.covariance.n_parameters(d)]
+
+    def n_parameters(self) -> int:
+        return sum(self._sizes())

@@ -66,6 +66,10 @@ class MixtureModel(ExactModel):
         """
 
     @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+
+    @abstractmethod
     def sample(self, parameters: Parameters, n_rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Independent draws (n_rows, features) and their components (n_rows,), in the order of the components."""
 
@@ -84,10 +88,6 @@ class RepairableMixture(MixtureModel):
     @abstractmethod
     def borrowed(self, parameters: Parameters, marks: Tensor) -> Parameters:
         """Other components' shape in place of the marked ones'."""
-
-    @abstractmethod
-    def n_parameters(self) -> int:
-        """Number of free parameters."""
 
     def without(self, parameters: Parameters, marks: Tensor) -> Parameters:
         """The parameters with no weight on some components, marked (K,), and shapes for them that others have."""

@@ -12,6 +12,7 @@ from skgen import GaussianMixture
 from skgen._rows import Rows
 from skgen.distributions.covariance import COVARIANCES
 from skgen.estimators import _mixture
+from skgen.estimators._mixture import StartedMixture
 from skgen.estimators._repairs import MOST_RESTARTS, Repairs
 from skgen.models.mixture import GaussianMixtureModel
 from skgen.training.clusters import INITS
@@ -102,6 +103,23 @@ def test_more_rows_have_more_candidates_of_which_one_is_at_least_as_good_as_the_
         scores[restarts] = np.array([fit.lower_bound_ for fit in fits])
     gain = scores[3] - scores[1]
     assert gain.mean() > -2 * gain.std(ddof=1) / np.sqrt(len(gain))
+
+
+@pytest.mark.parametrize("work", [0, 2**16])
+def test_starts_of_large_models_are_compared_for_bounded_work(monkeypatch, work):
+    for name, size in {"START_ROWS": 50, "START_ENTRIES": 150, "TRIAL_ROWS": 200, "TRIAL_WORK": work}.items():
+        monkeypatch.setattr(_mixture, name, size)
+    spent, tried = [], StartedMixture._tried
+
+    def counted(self, model, some, parameters, n_iterations):
+        spent.append(model.n_parameters() * len(some) * n_iterations)
+        return tried(self, model, some, parameters, n_iterations)
+
+    monkeypatch.setattr(StartedMixture, "_tried", counted)
+    fitted = mixture(5, max_iter=1).fit(rows(400))
+    # One iteration of a candidate for each kind of coordinates is the least.
+    least = 2 * 50 * fitted._n_parameters()
+    assert least <= sum(spent) <= max(least, 2 * work)
 
 
 @every_type
