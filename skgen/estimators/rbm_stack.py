@@ -36,7 +36,7 @@ class RBMStack(StackLearner):
     output_layer : int, default=-1
         Layer whose hidden units ``transform`` gives: 1 is the lowest, -1 the top.
     method : {"auto", "cd", "pcd", "tempering"}, default="auto"
-        How machines learn, see :class:`~skgen.RBM`. "auto" is "cd" for real visible units and "pcd" for others.
+        How machines learn, see :class:`~skgen.RBM`; "auto" is "pcd".
     n_gibbs : int, default=1
         Gibbs steps per gradient.
     n_chains : int, default=100
