@@ -163,7 +163,7 @@ def factor_analyzers(args, floor):
     X, held_out = grey_levels(args.mnist_rows)
     if args.quick:
         X, held_out = X[:, ::16].copy(), held_out[::10, ::16].copy()
-    factors = min(10, X.shape[1] - 1)
+    factors = min(args.mnist_factors, X.shape[1] - 1)
     settings = {"reg_covar": floor, "tol": 0, "max_iter": args.mnist_iterations, "random_state": 0}
     ours = partial(MixtureOfFactorAnalyzers, N_COMPONENTS, n_factors=factors, **settings)
     sides = {
@@ -211,6 +211,9 @@ def main():
     parser.add_argument("--best-tol", type=float, default=1e-6, help="tolerance of the runs for the best likelihood")
     parser.add_argument("--best-iterations", type=int, default=500)
     parser.add_argument("--mnist-rows", type=int, default=20_000)
+    parser.add_argument(
+        "--mnist-factors", type=int, default=10, help="factors of each component, such as 10, 50 or 100"
+    )
     parser.add_argument("--mnist-iterations", type=int, default=20)
     parser.add_argument("--mnist-full-float32", action="store_true", help="full covariances of float32 rows as well")
     args = parser.parse_args()
