@@ -7,7 +7,7 @@ same settings.
 
 ``mnist``: 500 hidden units, persistent contrastive divergence, training rows 0 to 49999 redrawn from their grey levels
 in every epoch, the learning rate falling linearly to zero; test rows binarised once (see _mnist.py). log Z by annealed
-importance sampling with 10000 temperatures from units with the means of the data, and by the reverse from chains that
+importance sampling with 10000 temperatures and 500 chains from units with the means of the data, and by the reverse from chains that
 start at rows of the data. A figure is void where the two differ by more than 1 nat; the conservative end is that of
 the larger log Z. Training is kept in the folder ``--state`` and goes on where it was stopped; a rerun evaluates only
 what it has not. Published, in another protocol: -86.34 (Salakhutdinov and Murray 2008, CD-25,
@@ -207,11 +207,12 @@ def evaluated(path, rows, options):
     """The record of a snapshot: log-likelihoods of rows by forward annealing, and on test rows the worst of both."""
     run = pickle.loads(path.read_bytes())
     rbm, start = run["rbm"], time.perf_counter()
-    found = rbm.log_partition("ais", X=rows["train"], n_temperatures=options.temperatures, random_state=run["epoch"])
+    effort = {"n_temperatures": options.temperatures, "n_chains": options.ais_chains}
+    found = rbm.log_partition("ais", X=rows["train"], random_state=run["epoch"], **effort)
     free = {name: float(rbm.free_energy(X).astype(np.float64).mean()) for name, X in rows.items()}
     return {
         **{name: run[name] for name in ("epoch", "seconds", "cpu_seconds")},
-        "temperatures": options.temperatures,
+        **effort,
         "log_z": found.value,
         "log_z_upper": found.upper,
         "log_z_reverse": found.reverse,
@@ -222,8 +223,11 @@ def evaluated(path, rows, options):
     }
 
 
-def read_records(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def of_this_effort(path, options):
+    """The records of as many temperatures and chains as asked for."""
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    effort = (options.temperatures, options.ais_chains)
+    return [record for record in records if (record["n_temperatures"], record["n_chains"]) == effort]
 
 
 def report_mnist(options):
@@ -251,10 +255,10 @@ def report_mnist(options):
     results = folder / "results.jsonl"
     for path in sorted(folder.glob("epoch-*.pickle")):
         epoch = int(path.stem.removeprefix("epoch-"))
-        if not any((r["epoch"], r["temperatures"]) == (epoch, options.temperatures) for r in read_records(results)):
+        if epoch not in [record["epoch"] for record in of_this_effort(results, options)]:
             with results.open("a") as file:
                 file.write(json.dumps(evaluated(path, rows, options)) + "\n")
-    show_curve([r for r in read_records(results) if r["temperatures"] == options.temperatures])
+    show_curve(of_this_effort(results, options))
 
 
 def show_curve(records):
@@ -289,7 +293,8 @@ def parse():
     mnist.add_argument("--batch", type=int, default=100)
     mnist.add_argument("--weight-decay", type=float, default=0.0)
     mnist.add_argument("--seed", type=int, default=0)
-    mnist.add_argument("--temperatures", type=int, default=10_000)
+    mnist.add_argument("--temperatures", type=int, default=10_000, help="of annealing")
+    mnist.add_argument("--ais-chains", type=int, default=500, help="of annealing, each way")
     mnist.add_argument("--state", type=Path, default=Path(__file__).parent / "state" / "rbm_likelihood")
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)
