@@ -7,10 +7,10 @@ same settings.
 
 ``mnist``: 500 hidden units, persistent contrastive divergence, training rows 0 to 49999 redrawn from their grey levels
 in every epoch, the learning rate falling linearly to zero; test rows binarised once (see _mnist.py). log Z by annealed
-importance sampling with 10000 temperatures and 500 chains from units with the means of the data, and by the reverse from chains that
-start at rows of the data. A figure is void where the two differ by more than 1 nat; the conservative end is that of
-the larger log Z. Training is kept in the folder ``--state`` and goes on where it was stopped; a rerun evaluates only
-what it has not. Published, in another protocol: -86.34 (Salakhutdinov and Murray 2008, CD-25,
+importance sampling with 10000 temperatures and 500 chains from units with the means of the data, and by the reverse
+from chains that start at rows of the data. A figure is void where the two differ by more than 1 nat; the conservative
+end is that of the larger log Z. Training is kept in the folder ``--state`` and goes on where it was stopped; a rerun
+evaluates only what it has not. Published, in another protocol: -86.34 (Salakhutdinov and Murray 2008, CD-25,
 https://doi.org/10.1145/1390156.1390266).
 """
 
