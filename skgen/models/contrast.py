@@ -29,29 +29,36 @@ class Phase(NamedTuple):
 
 
 class Workspace:
-    """States of both phases in one buffer for each layer, with two more rows for the centres.
+    """States of both phases in one buffer for each layer, with one more row for the centred gradient.
 
     Attributes
     ----------
-    visible : (n_positive + n_negative + 2, n_visible)
-        phi(v) of the data, phi(v) of the chains, the difference of their means, and the visible centres.
-    hidden : (n_positive + n_negative + 2, n_hidden)
-        E[h | v] with signs, minus the hidden centres, and minus the difference of the means.
-    signs : (n_positive + n_negative, 1)
-        Share of each row in the gradient: negative for data, positive for chains.
+    visible : (n_positive + n_negative + 1, n_visible)
+        phi(v) of the data, phi(v) of the chains, and the visible centre.
+    hidden : (n_positive + n_negative + 1, n_hidden)
+        E[h | v] minus the hidden centre, with signs, and minus the sum of these rows.
+    signs : (n_positive + n_negative + 1, 1)
+        Share of each row in the gradient: negative for data, positive for chains, 0 for the last.
     """
 
     def __init__(self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int) -> None:
         n, like = n_positive + n_negative, machine.weight.detach()
         self.n_positive = n_positive
-        self.visible = like.new_zeros(n + 2, like.shape[1])
-        self.hidden = like.new_zeros(n + 2, like.shape[0])
-        self.signs = like.new_empty(n, 1)
+        self.visible = like.new_zeros(n + 1, like.shape[1])
+        self.hidden = like.new_zeros(n + 1, like.shape[0])
+        self.signs = like.new_zeros(n + 1, 1)
         self.signs[:n_positive] = -1.0 / n_positive
-        self.signs[n_positive:] = 1.0 / n_negative
+        self.signs[n_positive:n] = 1.0 / n_negative
 
-    def fill(self, machine: "RestrictedBoltzmannMachine", positive: Phase, negative: Phase, signs: Tensor) -> None:
-        """Write the states of both phases."""
+    def fill(
+        self,
+        machine: "RestrictedBoltzmannMachine",
+        positive: Phase,
+        negative: Phase,
+        signs: Tensor,
+        center: Tensor | None,
+    ) -> None:
+        """Write the states of both phases, those of h about their centre."""
         start = 0
         inverse = None if machine.log_scale is None else torch.exp(-machine.log_scale.detach())
         for phase in (positive, negative):
@@ -60,7 +67,10 @@ class Workspace:
                 self.visible[rows].copy_(phase.v)
             else:
                 torch.mul(phase.v, inverse, out=self.visible[rows])
-            torch.mul(phase.hidden_mean, signs[rows], out=self.hidden[rows])
+            if center is None:
+                torch.mul(phase.hidden_mean, signs[rows], out=self.hidden[rows])
+            else:
+                torch.sub(phase.hidden_mean, center, out=self.hidden[rows]).mul_(signs[rows])
             start = rows.stop
 
 
@@ -83,7 +93,8 @@ class Contrast:
     A weight (n_positive,) multiplies each row of the data, and the mean weight multiplies the states of the machine:
     the gradient of the weighted sum of minus log-likelihoods, divided by the number of rows.
 
-    Both phases and both centres are one product of depth n_positive + n_negative + 2.
+    Both phases and the visible centre are one product of depth n_positive + n_negative + 1: hidden states are centred
+    before it, and the sum of their rows times the centre is taken off by the last row.
     """
 
     def __init__(self) -> None:
@@ -100,20 +111,21 @@ class Contrast:
         """Add the gradient; phases are states and E[h | v] of the data and of the machine."""
         space = self._space(machine, len(positive.v), len(negative.v))
         signs = space.signs if weight is None else _weighted(space.signs, weight)
-        space.fill(machine, positive, negative, signs)
-        n = len(signs)
-        to_visible = space.visible[:n].t() @ signs.squeeze(1)
+        space.fill(machine, positive, negative, signs, None if centers is None else centers.hidden)
+        n = len(signs) - 1
+        # Signs sum to 0, so that centres of h cancel in this sum.
         to_hidden = space.hidden[:n].sum(0)
-        self._add_scale(machine, space, signs, to_visible)
-        if centers is not None:
-            space.visible[n] = to_visible
-            space.visible[n + 1] = centers.visible
-            torch.neg(centers.hidden, out=space.hidden[n])
-            torch.neg(to_hidden, out=space.hidden[n + 1])
-            to_hidden = to_hidden - space.hidden.t() @ (space.visible @ centers.visible)
-            to_visible = to_visible - space.visible.t() @ (space.hidden @ centers.hidden)
-            n += 2
-        _add_product(_gradient(machine.weight), space.hidden[:n].t(), space.visible[:n], machine.low_precision)
+        self._add_scale(machine, space, signs, centers)
+        if centers is None:
+            visible, hidden = space.visible[:n], space.hidden[:n]
+            to_visible = visible.t() @ signs[:n, 0]
+        else:
+            visible, hidden = space.visible, space.hidden
+            visible[n] = centers.visible
+            torch.neg(to_hidden, out=hidden[n])
+            to_hidden.addmv_(hidden.t(), visible @ centers.visible, alpha=-1)
+            to_visible = visible.t() @ torch.addmv(signs[:, 0], hidden, centers.hidden, alpha=-1)
+        _add_product(_gradient(machine.weight), hidden.t(), visible, machine.low_precision)
         _gradient(machine.hidden_bias).add_(to_hidden)
         _gradient(machine.visible_bias).add_(machine.features(to_visible).detach())
 
@@ -126,14 +138,19 @@ class Contrast:
         return self._spaces[key]
 
     @staticmethod
-    def _add_scale(machine: "RestrictedBoltzmannMachine", space: Workspace, signs: Tensor, to_visible: Tensor) -> None:
+    def _add_scale(
+        machine: "RestrictedBoltzmannMachine", space: Workspace, signs: Tensor, centers: Centers | None
+    ) -> None:
         """Gradient of log s, with the ordinary gradient of W."""
         if machine.log_scale is None or machine.log_scale.grad is None:
             return
-        n, bias = len(signs), machine.features(machine.visible_bias).detach()
-        squares = space.visible[:n].square().t() @ signs.squeeze(1) - 2 * bias * to_visible
-        interaction = (machine.weight.detach() * (space.hidden[:n].t() @ space.visible[:n])).sum(0)
-        gradient = squares - interaction
+        n, weight, bias = len(signs) - 1, machine.weight.detach(), machine.features(machine.visible_bias).detach()
+        visible, shares = space.visible[:n], signs[:n, 0]
+        to_visible = visible.t() @ shares
+        interaction = (weight * (space.hidden[:n].t() @ visible)).sum(0)
+        if centers is not None:
+            interaction += (centers.hidden @ weight) * to_visible
+        gradient = visible.square().t() @ shares - 2 * bias * to_visible - interaction
         machine.log_scale.grad.add_(gradient if len(machine.log_scale) > 1 else gradient.sum())
 
 

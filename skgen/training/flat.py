@@ -22,6 +22,10 @@ class Flat(ABC):
     def matrix_mask(self) -> Tensor:
         """A vector with 1 at the elements that weight decay shrinks and 0 at the others."""
 
+    @abstractmethod
+    def spans(self) -> tuple[list[slice], list[slice]]:
+        """The same as two lists of slices, of what decays and of the rest. Padding, always zero, may be in either."""
+
 
 class FlatVector(Flat):
     """A plain vector of parameters, which is changed in place. Nothing decays."""
@@ -32,6 +36,9 @@ class FlatVector(Flat):
 
     def matrix_mask(self) -> Tensor:
         return torch.zeros_like(self.value)
+
+    def spans(self) -> tuple[list[slice], list[slice]]:
+        return [], [slice(0, len(self.value))]
 
 
 class FlatParameters(Flat):
@@ -77,6 +84,14 @@ class FlatParameters(Flat):
             if parameter.dim() >= 2:
                 mask.as_strided(parameter.shape, strides, start).fill_(1)
         return mask
+
+    def spans(self) -> tuple[list[slice], list[slice]]:
+        """Slices of matrices, with their padding, and of vectors."""
+        ends = [start for _, start, _ in self._places[1:]] + [len(self.value)]
+        found: tuple[list[slice], list[slice]] = ([], [])
+        for (parameter, start, _), end in zip(self._places, ends, strict=True):
+            found[parameter.dim() < 2].append(slice(start, end))
+        return found
 
 
 def _contiguous(parameter: Tensor) -> tuple[int, ...]:

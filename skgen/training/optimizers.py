@@ -104,14 +104,35 @@ class AdamW(Adam):
 
 
 class SGD(FirstOrder):
-    """Stochastic gradient descent with momentum (heavy ball)."""
+    """Stochastic gradient descent with momentum (heavy ball); weight decay is added to the gradient.
+
+    One pass over the parameters, by the kernel behind ``torch.optim.SGD(fused=True)``.
+    """
 
     n_moments = 1
 
+    def __init__(self, parameters: Flat, *, weight_decay: float = 0.0, **options: Any) -> None:
+        super().__init__(parameters, weight_decay=weight_decay, **options)
+        self.weight_decay = weight_decay
+        vectors = parameters.value, parameters.gradient, self.moments[0]
+        self.parts = [[[vector[span] for span in spans] for vector in vectors] for spans in parameters.spans()]
+
     def _update(self, learning_rate: float) -> None:
-        self._add_decay()
-        self.moments[0].mul_(self.momentum).add_(self.parameters.gradient)
-        self.parameters.value.add_(self.moments[0], alpha=-learning_rate)
+        for (values, gradients, moments), decay in zip(self.parts, (self.weight_decay, 0.0), strict=True):
+            if not values:
+                continue
+            torch._fused_sgd_(
+                values,
+                gradients,
+                moments if self.momentum else [],  # refused where they are not needed
+                weight_decay=decay,
+                momentum=self.momentum,
+                lr=learning_rate,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=False,
+            )
 
 
 SOLVERS: dict[str, type[Optimizer]] = {

@@ -68,6 +68,19 @@ def test_the_mask_marks_matrices_alone(module):
     assert flat.matrix_mask().sum() == marked
 
 
+def test_spans_part_the_buffer_into_what_decays_and_the_rest(module):
+    flat = FlatParameters(module)
+    decaying, others = flat.spans()
+    flat.value.zero_()
+    for span in decaying + others:
+        flat.value[span] += 1
+    assert (flat.value == 1).all()
+    for span in decaying:
+        flat.value[span] = 2
+    for parameter in module.parameters():
+        assert (parameter == (2 if parameter.dim() >= 2 else 1)).all()
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_padding_stays_zero_through_training(solver, generator):
     network = MLP(3, (5,), 2, "tanh").double()
@@ -107,3 +120,4 @@ def test_a_plain_vector_is_changed_in_place_and_never_decays(generator):
     assert torch.equal(flat.gradient, torch.zeros_like(value))
     assert not flat.matrix_mask().any()
     assert flat.matrix_mask().shape == value.shape
+    assert flat.spans() == ([], [slice(0, 5)])

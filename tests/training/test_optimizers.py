@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skgen.training.flat import FlatParameters
+from skgen.training.flat import FlatParameters, FlatVector
 from skgen.training.optimizers import FLUSH_BELOW, FLUSH_EVERY, SOLVERS, FirstOrder
 from tests.oracles import process_state
 from tests.parts import normal
@@ -120,6 +120,45 @@ def test_momentum_is_an_option():
     start = run.flat.value.clone()
     torch.testing.assert_close(run.steps(1).flat.value, start - LEARNING_RATE * gradient)
     assert not torch.equal(run.steps(1).flat.value, plain.steps(2).flat.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_descent_with_momentum_is_torch_s(dtype, momentum, weight_decay):
+    run, problem = Run("sgd", dtype, momentum=momentum, weight_decay=weight_decay), Problem(dtype)
+    groups = [{"params": [problem.matrix], "weight_decay": weight_decay}, {"params": [problem.vector]}]
+    reference = torch.optim.SGD(groups, lr=LEARNING_RATE, momentum=momentum)
+    for _ in range(N_STEPS):
+        run.steps(1)
+        reference.zero_grad()
+        problem().backward()
+        reference.step()
+    # Each step rounds a few times, and the iteration contracts what earlier ones have rounded.
+    bound = 10 * N_STEPS * torch.finfo(dtype).eps
+    for ours, theirs in zip(run.problem.parameters(), problem.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=bound, atol=bound)
+
+
+def test_descent_leaves_the_gradient_as_the_loss_gave_it():
+    run = Run("sgd", weight_decay=0.1).steps(3)
+    before = run.flat.value.clone()
+    run.gradient()
+    expected = run.flat.gradient.clone()
+    with torch.no_grad():
+        run.optimizer.step(run.gradient, LEARNING_RATE)
+    assert not torch.equal(run.flat.value, before)
+    assert torch.equal(run.flat.gradient, expected)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_descent_of_a_plain_vector_has_no_decay(momentum, generator):
+    flat = FlatVector(normal(5, generator=generator))
+    start, gradient = flat.value.clone(), normal(5, generator=generator)
+    optimizer = SOLVERS["sgd"](flat, weight_decay=0.1, momentum=momentum)
+    for _ in range(2):
+        optimizer.step(lambda: flat.gradient.copy_(gradient), LEARNING_RATE)
+    torch.testing.assert_close(flat.value, start - LEARNING_RATE * (2 + momentum) * gradient)
 
 
 @every_line_search
