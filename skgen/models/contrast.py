@@ -31,47 +31,52 @@ class Phase(NamedTuple):
 class Workspace:
     """States of both phases in one buffer for each layer, with one more row for the centred gradient.
 
+    Views are made once: of a small machine they would cost as much time as what is done with them.
+
     Attributes
     ----------
     visible : (n_positive + n_negative + 1, n_visible)
         phi(v) of the data, phi(v) of the chains, and the visible centre.
     hidden : (n_positive + n_negative + 1, n_hidden)
         E[h | v] minus the hidden centre, with signs, and minus the sum of these rows.
-    signs : (n_positive + n_negative + 1, 1)
+    signs : (n_positive + n_negative + 1,)
         Share of each row in the gradient: negative for data, positive for chains, 0 for the last.
+    visible_states, hidden_states, shares
+        All rows but the last.
+    last_visible, last_hidden
+        The last row.
     """
 
     def __init__(self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int) -> None:
         n, like = n_positive + n_negative, machine.weight.detach()
-        self.n_positive = n_positive
         self.visible = like.new_zeros(n + 1, like.shape[1])
         self.hidden = like.new_zeros(n + 1, like.shape[0])
-        self.signs = like.new_zeros(n + 1, 1)
-        self.signs[:n_positive] = -1.0 / n_positive
-        self.signs[n_positive:n] = 1.0 / n_negative
+        self.signs = like.new_zeros(n + 1)
+        self.visible_states, self.hidden_states, self.shares = (x[:n] for x in (self.visible, self.hidden, self.signs))
+        self.last_visible, self.last_hidden = self.visible[n], self.hidden[n]
+        columns = self.visible, self.hidden, self.signs.unsqueeze(1)
+        self._phases = [[x[rows] for x in columns] for rows in (slice(n_positive), slice(n_positive, n))]
+        for (_, _, signs), share in zip(self._phases, (-1.0 / n_positive, 1.0 / n_negative), strict=True):
+            signs.fill_(share)
 
-    def fill(
-        self,
-        machine: "RestrictedBoltzmannMachine",
-        positive: Phase,
-        negative: Phase,
-        signs: Tensor,
-        center: Tensor | None,
-    ) -> None:
+    def weigh(self, weight: Tensor) -> None:
+        """Set the shares of weighted rows, and the mean weight's share of the chains."""
+        (*_, positive), (*_, negative) = self._phases
+        positive.copy_((weight / -len(positive)).unsqueeze(1))
+        negative.copy_(weight.mean() / len(negative))
+
+    def fill(self, machine: "RestrictedBoltzmannMachine", phases: tuple[Phase, Phase], center: Tensor | None) -> None:
         """Write the states of both phases, those of h about their centre."""
-        start = 0
         inverse = None if machine.log_scale is None else torch.exp(-machine.log_scale.detach())
-        for phase in (positive, negative):
-            rows = slice(start, start + len(phase.v))
+        for phase, (visible, hidden, signs) in zip(phases, self._phases, strict=True):
             if inverse is None:
-                self.visible[rows].copy_(phase.v)
+                visible.copy_(phase.v)
             else:
-                torch.mul(phase.v, inverse, out=self.visible[rows])
+                torch.mul(phase.v, inverse, out=visible)
             if center is None:
-                torch.mul(phase.hidden_mean, signs[rows], out=self.hidden[rows])
+                torch.mul(phase.hidden_mean, signs, out=hidden)
             else:
-                torch.sub(phase.hidden_mean, center, out=self.hidden[rows]).mul_(signs[rows])
-            start = rows.stop
+                torch.sub(phase.hidden_mean, center, out=hidden).mul_(signs)
 
 
 class Contrast:
@@ -98,7 +103,11 @@ class Contrast:
     """
 
     def __init__(self) -> None:
-        self._spaces: dict[tuple[int, int, torch.dtype, torch.device], Workspace] = {}
+        self._spaces: dict[tuple[int, int, bool, torch.dtype, torch.device], Workspace] = {}
+
+    def __reduce__(self) -> tuple[type["Contrast"], tuple[()]]:
+        """Buffers are not copied: in a copy they might no longer be views of each other."""
+        return Contrast, ()
 
     def __call__(
         self,
@@ -109,28 +118,30 @@ class Contrast:
         centers: Centers | None = None,
     ) -> None:
         """Add the gradient; phases are states and E[h | v] of the data and of the machine."""
-        space = self._space(machine, len(positive.v), len(negative.v))
-        signs = space.signs if weight is None else _weighted(space.signs, weight)
-        space.fill(machine, positive, negative, signs, None if centers is None else centers.hidden)
-        n = len(signs) - 1
+        space = self._space(machine, positive.v.shape[0], negative.v.shape[0], weight is not None)
+        if weight is not None:
+            space.weigh(weight)
+        space.fill(machine, (positive, negative), None if centers is None else centers.hidden)
+        self._add_scale(machine, space, centers)
         # Signs sum to 0, so that centres of h cancel in this sum.
-        to_hidden = space.hidden[:n].sum(0)
-        self._add_scale(machine, space, signs, centers)
+        to_hidden = space.hidden_states.sum(0)
+        hidden_gradient = _gradient(machine.hidden_bias).add_(to_hidden)
         if centers is None:
-            visible, hidden = space.visible[:n], space.hidden[:n]
-            to_visible = visible.t() @ signs[:n, 0]
+            visible, hidden, shares = space.visible_states, space.hidden_states.t(), space.shares
         else:
-            visible, hidden = space.visible, space.hidden
-            visible[n] = centers.visible
-            torch.neg(to_hidden, out=hidden[n])
-            to_hidden.addmv_(hidden.t(), visible @ centers.visible, alpha=-1)
-            to_visible = visible.t() @ torch.addmv(signs[:, 0], hidden, centers.hidden, alpha=-1)
-        _add_product(_gradient(machine.weight), hidden.t(), visible, machine.low_precision)
-        _gradient(machine.hidden_bias).add_(to_hidden)
-        _gradient(machine.visible_bias).add_(machine.features(to_visible).detach())
+            visible, hidden = space.visible, space.hidden.t()
+            space.last_visible.copy_(centers.visible)
+            torch.neg(to_hidden, out=space.last_hidden)
+            hidden_gradient.addmv_(hidden, torch.mv(visible, centers.visible), alpha=-1)
+            shares = torch.addmv(space.signs, space.hidden, centers.hidden, alpha=-1)
+        _add_product(_gradient(machine.weight), hidden, visible, machine.low_precision)
+        _gradient(machine.visible_bias).add_(machine.features(torch.mv(visible.t(), shares)).detach())
 
-    def _space(self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int) -> Workspace:
-        key = (n_positive, n_negative, machine.weight.dtype, machine.weight.device)
+    def _space(
+        self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int, weighted: bool
+    ) -> Workspace:
+        weight = machine.weight
+        key = n_positive, n_negative, weighted, weight.dtype, weight.device
         if key not in self._spaces:
             if len(self._spaces) >= MOST_WORKSPACES:
                 self._spaces.clear()
@@ -138,25 +149,18 @@ class Contrast:
         return self._spaces[key]
 
     @staticmethod
-    def _add_scale(
-        machine: "RestrictedBoltzmannMachine", space: Workspace, signs: Tensor, centers: Centers | None
-    ) -> None:
+    def _add_scale(machine: "RestrictedBoltzmannMachine", space: Workspace, centers: Centers | None) -> None:
         """Gradient of log s, with the ordinary gradient of W."""
         if machine.log_scale is None or machine.log_scale.grad is None:
             return
-        n, weight, bias = len(signs) - 1, machine.weight.detach(), machine.features(machine.visible_bias).detach()
-        visible, shares = space.visible[:n], signs[:n, 0]
+        weight, bias = machine.weight.detach(), machine.features(machine.visible_bias).detach()
+        visible, shares = space.visible_states, space.shares
         to_visible = visible.t() @ shares
-        interaction = (weight * (space.hidden[:n].t() @ visible)).sum(0)
+        interaction = (weight * (space.hidden_states.t() @ visible)).sum(0)
         if centers is not None:
             interaction += (centers.hidden @ weight) * to_visible
         gradient = visible.square().t() @ shares - 2 * bias * to_visible - interaction
         machine.log_scale.grad.add_(gradient if len(machine.log_scale) > 1 else gradient.sum())
-
-
-def _weighted(signs: Tensor, weight: Tensor) -> Tensor:
-    n = len(weight)
-    return torch.cat([signs[:n] * weight.unsqueeze(1), signs[n:] * weight.mean()])
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """Gradients of :mod:`skgen.models.contrast` against those of exact log-likelihoods."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -163,6 +166,36 @@ def test_gradients_add_up_and_any_numbers_of_rows_may_follow_each_other(generato
         torch.testing.assert_close(machine.weight.grad, expected + total.as_strided(expected.shape, (16, 1)))
         total += step
     torch.testing.assert_close(flat.gradient, total)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda machine: pickle.loads(pickle.dumps(machine))])
+@torch.no_grad()
+def test_a_copied_machine_has_buffers_of_its_own(copied, generator):
+    machine = small("bernoulli", "bernoulli", generator)
+    FlatParameters(machine)
+    first, second = (phases(machine, 3, 2, generator) for _ in range(2))
+    machine.contrast(*first)
+    other = copied(machine)
+    FlatParameters(other)
+    expected = gradients(machine, *second)
+    for name, gradient in gradients(other, *second).items():
+        torch.testing.assert_close(gradient, expected[name])
+    for name, gradient in gradients(machine, *second).items():
+        assert torch.equal(gradient, expected[name])
+
+
+@torch.no_grad()
+def test_weights_of_one_gradient_do_not_stay_for_the_next(generator):
+    machine = small("bernoulli", "bernoulli", generator)
+    FlatParameters(machine)
+    positive, negative = phases(machine, 4, 3, generator)
+    plain = gradients(machine, positive, negative)
+    weights = [torch.rand(4, generator=generator, dtype=torch.float64) for _ in range(2)]
+    weighted = [gradients(machine, positive, negative, weight) for weight in weights]
+    total = gradients(machine, positive, negative, weights[0] + weights[1])
+    for name, gradient in gradients(machine, positive, negative).items():
+        assert torch.equal(gradient, plain[name])
+        torch.testing.assert_close(weighted[0][name] + weighted[1][name], total[name])
 
 
 @torch.no_grad()
