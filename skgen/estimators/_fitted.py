@@ -79,12 +79,15 @@ class ModuleHolder(IterativeEstimator):
             return torch.device("cpu")
         return torch.device("cpu") if device.type == "mps" and dtype == torch.float64 else device
 
-    def _map_rows(self, X, function, numbers_per_row):
-        """Apply a function of standardised rows tile by tile; arrays with one entry per row of X."""
+    def _map_rows(self, X, function, n_draws=1):
+        """Apply a function of standardised rows tile by tile; arrays with one entry per row of X.
+
+        ``n_draws`` is how many times as much as the model's width it holds per row.
+        """
         model, X = self._module(X.dtype), as_rows(X)
         columns = []
         with torch.inference_mode():
-            for tile in tiles(len(X), numbers_per_row, X.dtype.itemsize):
+            for tile in tiles(len(X), n_draws * self._width(model), X.dtype.itemsize):
                 x = self._standardize(model, as_tensor(X[tile]).to(model.scale.device))
                 values = [value.cpu().numpy() for value in function(model, x)]
                 # Filled in place: small arrays kept from each tile would pin the heap that its large ones leave.

@@ -40,7 +40,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             mean, scale = model.posterior.mean_and_scale(model.encode(x))
             return (mean, model.prior.normal_kl(mean, torch.log(scale))) if closed_kl else (mean,)
 
-        mean, *kl = self._map_rows(X, moments, model.width)
+        mean, *kl = self._map_rows(X, moments)
         self.kl_per_component_ = np.average(kl[0].astype(np.float64), axis=0, weights=weight) if kl else None
         spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
         self.n_active_units_ = int((spread**2 > ACTIVE_VARIANCE).sum())
@@ -97,8 +97,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Posterior standard deviations, with ``return_std=True``.
         """
         X = self._check_input(X)
-        width = self._module(X.dtype).width
-        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x)), width)
+        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x)))
         return (mean, std) if return_std else mean
 
     def sample(self, n_samples=1, random_state=None):
@@ -131,10 +130,9 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
     def _score_terms(self, X, function):
         """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
         X = self._check_input(X)
-        model = self._module(X.dtype)
         block = sobol_normal(self.n_score_draws, self._n_features_out, self._score_seed)
-        noise = block.to(model.scale).unsqueeze(1)
-        return self._map_rows(X, lambda m, x: function(m.terms(x, noise), m), self.n_score_draws * model.width)
+        noise = block.to(self._module(X.dtype).scale).unsqueeze(1)
+        return self._map_rows(X, lambda m, x: function(m.terms(x, noise), m), self.n_score_draws)
 
     def score_samples(self, X):
         """Importance-sampled lower bound on the log-likelihood of each row.
@@ -219,5 +217,5 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             std = torch.sqrt(ratio.clamp_min(0) / max(1, n_draws - 1))
             return first - np.log(n_draws) + model.log_jacobian, std
 
-        value, std = self._map_rows(X, estimate, max(1, n_draws // 64) * self._module(X.dtype).width)
+        value, std = self._map_rows(X, estimate, max(1, n_draws // 64))
         return (value, std) if return_std else value

@@ -78,8 +78,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             Means of p(h | v), the same for a row in any batch.
         """
         X = self._check_input(X)
-        model = self._module(X.dtype)
-        return self._map_rows(X, lambda machine, v: [machine.hidden_mean(v)], self._width(model))[0]
+        return self._map_rows(X, lambda model, v: [model.hidden_mean(v)])[0]
 
     # -- chains -------------------------------------------------------------------------------------------------------
 
@@ -157,7 +156,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
                 v = model.draw_visible(model.draw_hidden(v, generator), generator)
             return [self._restore(model, v)]
 
-        return self._map_rows(v, walked, self._width(self._module(v.dtype)))[0]
+        return self._map_rows(v, walked)[0]
 
     def impute(self, X, *, method="mean", n_steps=200, random_state=None):
         """Fill in missing entries from their distribution given the observed ones, by Gibbs sampling.
@@ -227,8 +226,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         return self._free_energy(self._check_input(X))
 
     def _free_energy(self, X):
-        width = self._width(self._module(X.dtype))
-        return self._map_rows(X, lambda model, v: [model.free_energy(v) - model.log_jacobian], width)[0]
+        return self._map_rows(X, lambda model, v: [model.free_energy(v) - model.log_jacobian])[0]
 
     def pseudo_log_likelihood(self, X):
         """Sum over columns of the log-likelihood of each given the others: exact, and no log-likelihood.
@@ -244,8 +242,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             Nats per row, in the units of X.
         """
         X = self._check_input(X)
-        width = self._width(self._module(X.dtype))
-        return self._map_rows(X, lambda model, v: [self._pseudo(model, v)], width)[0]
+        return self._map_rows(X, lambda model, v: [self._pseudo(model, v)])[0]
 
     @staticmethod
     def _pseudo(model, v):

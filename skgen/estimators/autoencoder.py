@@ -239,7 +239,7 @@ class Autoencoder(NetworkEstimator):
             Codes, the same for a row in any batch.
         """
         X = self._check_input(X)
-        return self._map_rows(X, lambda model, x: [model.encode(x)], self._module(X.dtype).width)[0]
+        return self._map_rows(X, lambda model, x: [model.encode(x)])[0]
 
     def score_samples(self, X):
         """Minus the reconstruction error of each row; no likelihood.
@@ -255,8 +255,7 @@ class Autoencoder(NetworkEstimator):
             Minus the loss, summed over columns: squared units of X, or nats.
         """
         X = self._check_input(X)
-        width = self._module(X.dtype).width
-        return self._map_rows(X, lambda model, x: [self._validation_values(model, x, None)], width)[0]
+        return self._map_rows(X, lambda model, x: [self._validation_values(model, x, None)])[0]
 
     def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`, so that a search maximises it.

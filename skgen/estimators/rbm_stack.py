@@ -253,8 +253,7 @@ class RBMStack(StackLearner):
         """
         X = self._check_input(X)
         n_layers = self._output
-        width = self._width(self._module(X.dtype))
-        return self._map_rows(X, lambda network, v: [network.encode(v, n_layers)], width)[0]
+        return self._map_rows(X, lambda network, v: [network.encode(v, n_layers)])[0]
 
     def _decode(self, model, z):
         return model.restore(model.decode(z, self._output))
@@ -324,13 +323,12 @@ class RBMStack(StackLearner):
             Nats per row, in the units of X.
         """
         X = self._check_input(X)
-        model = self._module(X.dtype)
-        uniforms, log_z = self._uniforms(model), self._top._normalizer
+        uniforms, log_z = self._uniforms(self._module(X.dtype)), self._top._normalizer
 
         def bound(network, v):
             return [network.log_weights(v, uniforms).double().mean(0) - log_z + network.log_jacobian]
 
-        return self._map_rows(X, bound, self.n_score_draws * self._width(model))[0].astype(X.dtype, copy=False)
+        return self._map_rows(X, bound, self.n_score_draws)[0].astype(X.dtype, copy=False)
 
     def _uniforms(self, model):
         """What the units of each layer that is drawn are compared with, the same for all rows."""

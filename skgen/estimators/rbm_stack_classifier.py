@@ -270,7 +270,7 @@ class RBMStackClassifier(ClassifierMixin, StackClassifierLearner):
         """
         check_is_fitted(self)
         X = self._check_input(X)
-        return self._map_rows(X, lambda model, x: [model.log_proba(x)], self._module(X.dtype).width)[0]
+        return self._map_rows(X, lambda model, x: [model.log_proba(x)])[0]
 
     def decision_function(self, X):
         """What the softmax is of: outputs of the network, or of two classes the difference of theirs.

@@ -181,8 +181,7 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
             Means of q(z | x).
         """
         X = self._check_input(X)
-        model = self._module(X.dtype)
-        return self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x))[:1], model.width)[0]
+        return self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x))[:1])[0]
 
     def score_samples(self, X):
         """Exact log-likelihood of each row.
@@ -198,8 +197,7 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
             Nats per row, in the units of X.
         """
         X = self._check_input(X)
-        width = self._module(X.dtype).width
-        return self._map_rows(X, lambda m, x: [self._validation_values(m, x, None)], width)[0]
+        return self._map_rows(X, lambda m, x: [self._validation_values(m, x, None)])[0]
 
     def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`.
