@@ -19,18 +19,6 @@ class RowScores:
     score_measure = "density"
     """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
 
-    def _mean_score(self, X, sample_weight):
-        values = self.score_samples(X).astype(np.float64)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-            sample_weight = sample_weight / sample_weight.max()
-            values, sample_weight = values[sample_weight > 0], sample_weight[sample_weight > 0]
-        return float(np.average(values, weights=sample_weight))
-
-
-class DensityEstimator(RowScores, DensityMixin):
-    """Mixin of the estimators of a density p(x): a score in nats per row, and what drawing rows needs."""
-
     def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`.
 
@@ -46,9 +34,18 @@ class DensityEstimator(RowScores, DensityMixin):
         Returns
         -------
         score : float
-            Nats per row, higher is better.
+            In the units of :meth:`score_samples`, higher is better.
         """
-        return self._mean_score(X, sample_weight)
+        values = self.score_samples(X).astype(np.float64)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+            sample_weight = sample_weight / sample_weight.max()
+            values, sample_weight = values[sample_weight > 0], sample_weight[sample_weight > 0]
+        return float(np.average(values, weights=sample_weight))
+
+
+class DensityEstimator(RowScores, DensityMixin):
+    """Mixin of the estimators of a density p(x): a score in nats per row, and what drawing rows needs."""
 
     @staticmethod
     def _check_n_samples(n_samples):

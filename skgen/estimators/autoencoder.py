@@ -256,22 +256,3 @@ class Autoencoder(NetworkEstimator):
         """
         X = self._check_input(X)
         return self._map_rows(X, lambda model, x: [self._validation_values(model, x, None)])[0]
-
-    def score(self, X, y=None, sample_weight=None):
-        """Mean of :meth:`score_samples`, so that a search maximises it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of rows in the mean.
-
-        Returns
-        -------
-        score : float
-            Minus the mean loss per row.
-        """
-        return self._mean_score(X, sample_weight)

@@ -5,9 +5,9 @@ It works as it stands and passes scikit-learn's checks. It shows what an estimat
 
 from numbers import Integral
 
-from sklearn.base import DensityMixin
 from torch.distributions import LowRankMultivariateNormal
 
+from skgen.estimators._density import DensityEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
@@ -21,7 +21,7 @@ from skgen.priors import Normal
 from skgen.training.optimizers import SOLVERS
 
 
-class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
+class GradientFactorAnalysis(DensityEstimator, NetworkEstimator):
     r"""Factor analysis fitted by stochastic gradients.
 
     .. math:: z \sim N(0, I), \quad x \mid z \sim N(W z + b, \operatorname{diag}(v))
@@ -198,22 +198,3 @@ class GradientFactorAnalysis(DensityMixin, NetworkEstimator):
         """
         X = self._check_input(X)
         return self._map_rows(X, lambda m, x: [self._validation_values(m, x, None)])[0]
-
-    def score(self, X, y=None, sample_weight=None):
-        """Mean of :meth:`score_samples`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of rows in the mean.
-
-        Returns
-        -------
-        score : float
-            Nats per row, higher is better.
-        """
-        return self._mean_score(X, sample_weight)
