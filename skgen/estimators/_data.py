@@ -111,6 +111,19 @@ def training_batches(X, weight, batch_size, model, prepare, augment):
     )
 
 
+def shares(weight, n_rows):
+    """Shares of rows in a mean, from an array of their weights; None stands for equal ones."""
+    weight = torch.ones(n_rows, dtype=torch.float64) if weight is None else as_tensor(weight)
+    return weight / weight.sum()
+
+
+def mean_over_rows(values, share, numbers_per_row):
+    """Mean, with shares of rows, of a function from a slice of rows to their values; tile by tile, in float64."""
+    parts = tiles(len(share), numbers_per_row)
+    with torch.no_grad():
+        return sum(float(values(part).cpu().double() @ share[part]) for part in parts)
+
+
 def validator(X_val, weight, model, standardization, values, *, n_draws, seed, shared):
     """A function that computes the mean of ``values(model, x, generator)`` with the same noise at every call.
 
@@ -121,13 +134,10 @@ def validator(X_val, weight, model, standardization, values, *, n_draws, seed, s
     x = (rows if prepare is None else prepare(rows)).to(model.scale)
     device = model.scale.device
     x = model.likelihood.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
-    parts = tiles(len(x), model.width * n_draws)
-    weight = torch.ones(len(x), dtype=torch.float64) if weight is None else as_tensor(weight)
-    weight = weight / weight.sum()
+    share = shares(weight, len(x))
 
     def validate():
         generator = torch.Generator(device).manual_seed(seed)
-        with torch.no_grad():
-            return sum(float(values(model, x[part], generator).cpu().double() @ weight[part]) for part in parts)
+        return mean_over_rows(lambda part: values(model, x[part], generator), share, model.width * n_draws)
 
     return validate

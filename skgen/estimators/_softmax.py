@@ -4,7 +4,8 @@ import functools
 
 import torch
 
-from skgen.estimators._arrays import as_tensor, tile_size, tiles
+from skgen.estimators._arrays import as_tensor, tile_size
+from skgen.estimators._data import mean_over_rows, shares
 
 
 class SoftmaxLoss:
@@ -61,12 +62,5 @@ def mean_log_prob(model, X, target, weight, standardize):
     rows = as_tensor(X[:])
     x = (rows if standardize is None else standardize(rows)).to(model.scale)
     target = as_tensor(target).to(x.device)
-    share = torch.ones(len(x), dtype=torch.float64) if weight is None else as_tensor(weight)
-    share = share / share.sum()
-    parts = tiles(len(x), model.width, x.itemsize)
-
-    def measure():
-        with torch.no_grad():
-            return sum(float(model.log_prob(x[p], target[p]).double().cpu() @ share[p]) for p in parts)
-
-    return measure
+    share = shares(weight, len(x))
+    return lambda: mean_over_rows(lambda part: model.log_prob(x[part], target[part]), share, model.width)
