@@ -8,6 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen._rows import Rows
+from skgen._spec import check_choice
 from skgen.estimators._arrays import as_tensor, resolve_device
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._iterative import IterativeEstimator
@@ -126,8 +127,7 @@ class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEsti
         X : ndarray of shape (n_samples, n_features)
             The rows, their observed entries unchanged.
         """
-        if method not in ("mean", "sample"):
-            raise ValueError(f"method must be 'mean' or 'sample', got {method!r}.")
+        check_choice(method, ("mean", "sample"), "method")
         check_is_fitted(self)
         generator = self._generator(random_state, self._fitted()[2]) if method == "sample" else None
         center = torch.from_numpy(self.center_).to(self._fitted()[2])

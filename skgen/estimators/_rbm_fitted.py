@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgen._spec import check_count
+from skgen._spec import check_choice, check_count
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._density import DensityEstimator
@@ -180,8 +180,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         X : ndarray of shape (n_samples, n_features)
             The rows, their observed entries unchanged.
         """
-        if method not in ("mean", "sample"):
-            raise ValueError(f"method must be 'mean' or 'sample', got {method!r}.")
+        check_choice(method, ("mean", "sample"), "method")
         check_count(n_steps, "n_steps")
         check_is_fitted(self)
         checks = self._row_checks() | {"ensure_all_finite": "allow-nan"}

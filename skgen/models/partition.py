@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from skgen._spec import check_choice
 from skgen.models.energy import BoltzmannMachine
 from skgen.models.enumeration import MOST_STATES, can_enumerate, enumerated_log_partition
 from skgen.samplers.annealed import Path, anneal, estimate, reverse_estimate, temperatures
@@ -219,8 +220,7 @@ def log_partition(
     generator : Generator
         For annealing only.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    check_choice(method, METHODS, "method")
     if method == "exact" or (method == "auto" and has_exact_log_partition(machine)):
         value = float(log_partition_exact(machine))
         return LogPartition(value, value, value, None, math.inf, "exact")

@@ -118,7 +118,7 @@ def test_gaps_are_filled_in_by_draws_from_the_conditional_distribution():
     one, other = (fitted.impute(X, method="sample", random_state=s) for s in (0, 1))
     assert (one != other).any(axis=1).sum() == np.isnan(X).any(axis=1).sum()
     np.testing.assert_array_equal(one, fitted.impute(X, method="sample", random_state=0))
-    with pytest.raises(ValueError, match="method must be 'mean' or 'sample', got 'median'"):
+    with pytest.raises(ValueError, match=r"method must be one of \['mean', 'sample'\], got 'median'"):
         fitted.impute(X, method="median")
 
 

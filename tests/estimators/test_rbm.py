@@ -257,7 +257,7 @@ def test_imputing_leaves_complete_rows_alone_and_takes_empty_ones():
     empty = np.full((3, 6), np.nan)
     assert np.isfinite(model.impute(empty)).all()
     np.testing.assert_array_equal(model.impute(empty, random_state=3), model.impute(empty, random_state=3))
-    with pytest.raises(ValueError, match="method must be 'mean' or 'sample', got 'mode'"):
+    with pytest.raises(ValueError, match=r"method must be one of \['mean', 'sample'\], got 'mode'"):
         model.impute(X, method="mode")
 
 
