@@ -166,9 +166,7 @@ class StackLearner(DensityEstimator, FittedModule):
         return visible | {"n_components": size} | {name: getattr(self, name) for name in SHARED}
 
     def _largest_gradient(self):
-        if self.max_grad_norm != "auto":
-            return self.max_grad_norm
-        return RBM(visible=self.visible)._largest_gradient()
+        return RBM(visible=self.visible, max_grad_norm=self.max_grad_norm)._largest_gradient()
 
     # -- the course of a fit ----------------------------------------------------------------------------------------
 

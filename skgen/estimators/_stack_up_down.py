@@ -5,7 +5,6 @@ import torch
 from skgen.estimators._contrastive import SCALE_BOUNDS, SCALE_STEP
 from skgen.estimators._negative_phases import Persistent
 from skgen.models.energy import Phase
-from skgen.training.batches import Batch
 
 BURN_IN = 100
 """Gibbs steps of the chains of the top before the first gradient."""
@@ -60,7 +59,7 @@ class UpDownLoss:
         for log_scale in self.scales:
             log_scale.data.clamp_(*torch.tensor(SCALE_BOUNDS).log().tolist())
         awake = network.wake(batch.x, generator, batch.weight, shared=self.shared)
-        negative = self.phase(Batch(awake[-1], batch.weight), None, generator)
+        negative = self.phase(None, None, generator)
         top.contrast(Phase(awake[-1], top.hidden_mean(awake[-1])), negative, batch.weight)
         asleep = network.sleep(negative.v, generator)
         for log_scale in self.scales:

@@ -64,7 +64,7 @@ class RBMStack(StackLearner):
         Momentum of "sgd".
     weight_decay : float, default=1e-4
         L2 penalty on the weights, not on biases.
-    max_grad_norm : float or "auto", default="auto"
+    max_grad_norm : float, None or "auto", default="auto"
         Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 for a machine with real visible units
         and no limit for others.
     batch_size : int, default=50
