@@ -1,5 +1,6 @@
-"""The loss of network models: where a model's terms meet an objective and the weights of rows."""
+"""What a run asks of a loss, and that of network models: where terms meet an objective and the weights of rows."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,40 @@ class KLSchedule:
         return epoch >= self.length
 
 
-class TermsLoss:
+class Loss(ABC):
+    """What a run of epochs asks of a loss; a subclass overrides what changes from epoch to epoch or step to step."""
+
+    monitor: str
+    """Name of the reported mean that progress is measured by; higher is better."""
+    scheduled: dict = {}
+    """What changes from epoch to epoch, by its name in a record."""
+
+    @abstractmethod
+    def __call__(self, batch, generator):
+        """Add the gradient; return functions for the reported means and for the loss."""
+
+    def begin(self, epoch):
+        """Set what changes from epoch to epoch."""
+        return
+
+    def settled(self, epoch):
+        """Whether the loss of an epoch is the final one."""
+        return True
+
+    def in_user_units(self, record):
+        """A record of means in the user's units."""
+        return record
+
+    def buffers(self):
+        """What one step hands to the next, by name: tensors that are changed in place."""
+        return {}
+
+    def load(self, buffers):
+        """Continue from the buffers of an earlier run."""
+        return
+
+
+class TermsLoss(Loss):
     """Minus the weighted mean of an objective over a batch, with its gradient.
 
     Parameters
@@ -63,31 +97,19 @@ class TermsLoss:
 
     @property
     def monitor(self):
-        """Name of the reported mean that progress is measured by."""
         return self.objective.monitor
 
     def begin(self, epoch):
-        """Set what changes from epoch to epoch."""
         self.kl_weight = self.kl_schedule.weight(epoch)
 
     def settled(self, epoch):
-        """Whether the loss of an epoch is the final one."""
         return self.kl_schedule.settled(epoch)
 
     @property
     def scheduled(self):
-        """What changes from epoch to epoch, by its name in a record."""
         return {"kl_weight": self.kl_weight}
 
-    def buffers(self):
-        """What one step hands to the next, by name: nothing."""
-        return {}
-
-    def load(self, buffers):
-        """Continue from the buffers of an earlier run."""
-
     def __call__(self, batch, generator):
-        """Add the gradient; return functions for the reported means and for the loss."""
         n_rows = batch.x.shape[0]
         noise = self.noise(n_rows, generator)
         if n_rows <= self.tile:
@@ -142,7 +164,7 @@ class TermsLoss:
         return means
 
     def in_user_units(self, record):
-        """A record of means with all but the KL in the user's units."""
+        """All but the KL depend on the units."""
         return {name: value if name == "kl" else self.factor * (value + self.offset) for name, value in record.items()}
 
     def _loss(self, parts):

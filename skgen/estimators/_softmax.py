@@ -6,9 +6,10 @@ import torch
 
 from skgen.estimators._arrays import as_tensor, tile_size
 from skgen.estimators._data import mean_over_rows, shares
+from skgen.estimators._loss import Loss
 
 
-class SoftmaxLoss:
+class SoftmaxLoss(Loss):
     """Minus the weighted mean log-probability of the classes of a batch, with its gradient.
 
     Parameters
@@ -19,32 +20,12 @@ class SoftmaxLoss:
     """
 
     monitor = "log_likelihood"
-    scheduled: dict = {}
 
     def __init__(self, model, *, low_precision):
         self.trace = model.tracer(low_precision=low_precision)
         self.tile = tile_size(model.width, model.scale.itemsize)
 
-    def begin(self, epoch):
-        """Nothing changes from epoch to epoch."""
-
-    def settled(self, epoch):
-        """Whether the loss of an epoch is the final one."""
-        return True
-
-    def in_user_units(self, record):
-        """A record as it is."""
-        return record
-
-    def buffers(self):
-        """What one step hands to the next: nothing."""
-        return {}
-
-    def load(self, buffers):
-        """Continue from what there is not."""
-
     def __call__(self, batch, generator):
-        """Add the gradient; return functions for the reported means and for the loss."""
         share = torch.full_like(batch.x[:, 0], 1 / len(batch.x))
         share = share if batch.weight is None else share * batch.weight
         values = []

@@ -1,8 +1,11 @@
 """Up-down learning of a whole stack: the wake-sleep algorithm with a Boltzmann machine on top."""
 
+import math
+
 import torch
 
 from skgen.estimators._contrastive import SCALE_BOUNDS, SCALE_STEP
+from skgen.estimators._loss import Loss
 from skgen.estimators._negative_phases import Persistent
 from skgen.models.energy import Phase
 
@@ -10,7 +13,7 @@ BURN_IN = 100
 """Gibbs steps of the chains of the top before the first gradient."""
 
 
-class UpDownLoss:
+class UpDownLoss(Loss):
     """The two phases of a deep belief network's learning (Hinton, Osindero and Teh 2006).
 
     Awake, units are drawn upwards from rows, and the downward weights learn to give them back; the top learns from
@@ -27,7 +30,6 @@ class UpDownLoss:
     """
 
     monitor = "wake"
-    scheduled: dict = {}
 
     def __init__(self, network, *, n_gibbs, n_chains, shared):
         self.network, self.shared = network, shared
@@ -42,22 +44,13 @@ class UpDownLoss:
             for _ in range(BURN_IN):
                 self.phase(None, None, generator)
 
-    def begin(self, epoch):
-        """Nothing changes from epoch to epoch."""
-
-    def settled(self, epoch):
-        """Whether the loss of an epoch is the final one."""
-        return True
-
     def in_user_units(self, record):
-        """A record with densities of rows in the units of X."""
         return record | {"wake": record["wake"] + float(self.network.log_jacobian)}
 
     def __call__(self, batch, generator):
-        """Add the gradient; return functions for the reported means and for the loss."""
         network, top = self.network, self.network.top
         for log_scale in self.scales:
-            log_scale.data.clamp_(*torch.tensor(SCALE_BOUNDS).log().tolist())
+            log_scale.data.clamp_(*map(math.log, SCALE_BOUNDS))
         awake = network.wake(batch.x, generator, batch.weight, shared=self.shared)
         negative = self.phase(None, None, generator)
         top.contrast(Phase(awake[-1], top.hidden_mean(awake[-1])), negative, batch.weight)
@@ -74,9 +67,7 @@ class UpDownLoss:
         return values.mean() if weight is None else weight @ values / weight.sum()
 
     def buffers(self):
-        """What one step hands to the next, by name."""
         return self.phase.buffers()
 
     def load(self, buffers):
-        """Continue from the buffers of an earlier run."""
         self.phase.load(buffers)

@@ -26,8 +26,7 @@ class TrainingRun(Run):
         What is trained.
     parameters : FlatParameters
         Its parameters.
-    loss : callable
-        Of a batch and a generator, as :class:`~skgen.estimators._loss.TermsLoss` is.
+    loss : Loss
     batches : Batches
     order, generator : torch.Generator
         For permutations (CPU) and for everything else (the device).
