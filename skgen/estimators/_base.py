@@ -7,12 +7,12 @@ import torch
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, resolve_device, seed_from
+from skgen.estimators._arrays import RunningMoments, as_array, resolve_device, seed_from
 from skgen.estimators._data import check_moments, column_names, hold_out, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import FittedModule
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._sparse import as_rows
-from skgen.estimators._training import TrainingRun
+from skgen.estimators._training import TrainingRun, training_dtype
 from skgen.estimators._warnings import warn_user
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
@@ -176,7 +176,8 @@ class GradientEstimator(FittedModule):
         shared = len(X) <= batch_size
         if shared:
             self._share(model)
-        model.to(device, self._training_dtype(X, batch_size, device))
+        wide = not self._fits_single_precision()
+        model.to(device, training_dtype(self, X, device, one_batch=shared, wide=wide))
         parameters = FlatParameters(model)
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
@@ -236,17 +237,6 @@ class GradientEstimator(FittedModule):
                 f"A fitted model cannot be continued with another architecture: {', '.join(changed)}. Set it back, or "
                 "call fit with warm_start=False to start afresh."
             )
-
-    def _training_dtype(self, X, batch_size, device):
-        wide = self.precision == "float64" or SOLVERS[self.solver].line_search
-        if wide and device.type == "mps":
-            raise ValueError(
-                f"device='mps' has no float64, which precision={self.precision!r} with solver={self.solver!r} needs: "
-                "choose another device."
-            )
-        wide |= device.type != "mps" and not self._fits_single_precision()
-        one_batch = len(X) <= batch_size and device.type != "mps"
-        return torch.float64 if wide or (one_batch and X.dtype == np.float64) else DTYPES[self.precision]
 
     def _fits_single_precision(self):
         """Whether float32 holds the standardisation with room to spare."""

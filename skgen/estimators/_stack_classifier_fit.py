@@ -8,13 +8,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgen.estimators._arrays import DTYPES, RunningMoments, as_array, as_tensor, resolve_device, seed_from
+from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
 from skgen.estimators._data import hold_out, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import ModuleHolder
 from skgen.estimators._networks import layer_sizes
 from skgen.estimators._softmax import SoftmaxLoss, mean_log_prob
 from skgen.estimators._sparse import as_rows
-from skgen.estimators._training import TrainingRun
+from skgen.estimators._training import TrainingRun, training_dtype
 from skgen.estimators.rbm_stack import RBMStack
 from skgen.likelihoods.base import positive_scale
 from skgen.models.classifier import SoftmaxClassifier
@@ -102,7 +102,7 @@ class StackClassifierLearner(ModuleHolder):
             raise ValueError(f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0.")
         model = self._initial_model(rows, data[1], seeds[1], fresh=fresh)
         model.network.shared_masks = len(X) <= batch_size
-        model.to(device, self._training_dtype(X, batch_size, device))
+        model.to(device, training_dtype(self, X, device, one_batch=len(X) <= batch_size))
         parameters = FlatParameters(model)
         batches = training_batches(X, weight, batch_size, model, self._standardizer, None)
         batches.target = as_tensor(codes).to(batches.rows.device)
@@ -172,16 +172,6 @@ class StackClassifierLearner(ModuleHolder):
 
     def _standardizer(self, rows):
         return standardizer(self._standardization, rows)
-
-    def _training_dtype(self, X, batch_size, device):
-        wide = self.precision == "float64" or SOLVERS[self.solver].line_search
-        if wide and device.type == "mps":
-            raise ValueError(
-                f"device='mps' has no float64, which precision={self.precision!r} with solver={self.solver!r} needs: "
-                "choose another device."
-            )
-        one_batch = len(X) <= batch_size and device.type != "mps"
-        return torch.float64 if wide or (one_batch and X.dtype == np.float64) else DTYPES[self.precision]
 
     def _largest_gradient(self):
         return self.max_grad_norm

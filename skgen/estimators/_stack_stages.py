@@ -5,12 +5,12 @@ from copy import copy
 import numpy as np
 import torch
 
-from skgen.estimators._arrays import DTYPES, as_array, resolve_device, seed_from
+from skgen.estimators._arrays import as_array, resolve_device, seed_from
 from skgen.estimators._data import standardizer, training_batches, weighted_rows
 from skgen.estimators._iterative import Runtime
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._stack_up_down import UpDownLoss
-from skgen.estimators._training import TrainingRun
+from skgen.estimators._training import TrainingRun, training_dtype
 from skgen.models.deep_belief import DeepBeliefNetwork
 from skgen.training.flat import FlatParameters
 
@@ -112,8 +112,7 @@ class FineTuning:
         stack, device = self.stack, resolve_device(self.stack.device)
         X, weight = weighted_rows(as_rows(self.rows[0]), self.rows[1])
         shared = len(X) <= stack.batch_size
-        wide = stack.precision == "float64" or (shared and X.dtype == np.float64 and device.type != "mps")
-        network = self.network().to(device, torch.float64 if wide else DTYPES[stack.precision])
+        network = self.network().to(device, training_dtype(stack, X, device, one_batch=shared))
         parameters = FlatParameters(network)
         order = torch.Generator().manual_seed(seed_from(self.random_state))
         generator = torch.Generator(device).manual_seed(seed_from(self.random_state))

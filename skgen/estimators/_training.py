@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import torch
 
-from skgen.estimators._arrays import as_array
+from skgen.estimators._arrays import DTYPES, as_array
 from skgen.estimators._run import Run
 from skgen.training.graphs import GraphedStep
 from skgen.training.loop import diverged, epochs
@@ -155,6 +156,21 @@ class TrainingRun(Run):
         generator = torch.tensor(state["generator"])
         if len(generator) == len(self.generator.get_state()):  # another kind of device has other generators
             self.generator.set_state(generator)
+
+
+def training_dtype(settings, rows, device, *, one_batch, wide=False):
+    """The dtype of the parameters of a run; a ValueError where it must be float64 and the device has none.
+
+    A single batch is trained in the dtype of its rows. ``wide`` asks for float64 where the device has it.
+    """
+    required = settings.precision == "float64" or SOLVERS[settings.solver].line_search
+    if required and device.type == "mps":
+        raise ValueError(
+            f"device='mps' has no float64, which precision={settings.precision!r} with solver={settings.solver!r} "
+            "needs: choose another device."
+        )
+    wide |= one_batch and rows.dtype == np.float64
+    return torch.float64 if required or (wide and device.type != "mps") else DTYPES[settings.precision]
 
 
 def _tensors(state, prefix):
