@@ -126,9 +126,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             h = model.draw_hidden(model.draw_visible(h, generator), generator)
         else:
             h = torch.tensor(self.chains_[index % len(self.chains_)]).to(model.weight)
-        for _ in range(n_steps - 1):
-            h = model.draw_hidden(model.draw_visible(h, generator), generator)
-        return model.draw_visible(h, generator)
+        return gibbs.walk(model, h, n_steps, generator)
 
     def gibbs(self, v, n_steps=1, random_state=None):
         """Gibbs steps from rows.
@@ -152,8 +150,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         generator = self._generator(random_state, self._module(v.dtype).scale.device)
 
         def walked(model, v):
-            for _ in range(n_steps):
-                v = model.draw_visible(model.draw_hidden(v, generator), generator)
+            v = gibbs.walk(model, model.draw_hidden(v, generator), n_steps, generator)
             return [self._restore(model, v)]
 
         return self._map_rows(v, walked)[0]

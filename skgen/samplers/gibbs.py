@@ -9,6 +9,9 @@ from torch import Generator, Tensor
 class TwoLayers(Protocol):
     """A law of two layers whose units are independent given the other layer."""
 
+    def draw_hidden(self, v: Tensor, generator: Generator) -> Tensor:
+        """One draw of h given v, (rows, n_visible) to (rows, n_hidden)."""
+
     def draw_visible(self, h: Tensor, generator: Generator) -> Tensor:
         """One draw of v given h, (rows, n_hidden) to (rows, n_visible)."""
 
@@ -47,3 +50,10 @@ def step(model: TwoLayers, state: State, generator: Generator, clamp: Tensor | N
     """
     v = model.draw_visible(state.h, generator)
     return init(model, v if clamp is None else torch.where(clamp, state.v, v), generator)
+
+
+def walk(model: TwoLayers, h: Tensor, n_steps: int, generator: Generator) -> Tensor:
+    """The visible states that some steps, at least one, lead to from hidden ones, (rows, n_hidden)."""
+    for _ in range(n_steps - 1):
+        h = model.draw_hidden(model.draw_visible(h, generator), generator)
+    return model.draw_visible(h, generator)

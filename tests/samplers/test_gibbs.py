@@ -62,6 +62,19 @@ def test_a_step_from_a_state_has_the_transition_law(visible, hidden, generator):
 
 
 @pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_a_walk_goes_where_its_steps_go(visible, hidden):
+    with torch.no_grad():
+        machine = machine_from(visible, hidden, generator=torch.Generator().manual_seed(0))
+        h = torch.zeros(7, machine.hidden.n_units).double()
+        drawn = gibbs.walk(machine, h, 3, torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(1)
+        state = gibbs.init(machine, machine.draw_visible(h, generator), generator)
+        for _ in range(2):
+            state = gibbs.step(machine, state, generator)
+        assert torch.equal(drawn, state.v)
+
+
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
 def test_chains_that_have_the_law_keep_it(visible, hidden, generator):
     with torch.no_grad():
         machine = machine_from(visible, hidden, generator=generator, n_visible=4, n_hidden=4, size=0.5)
