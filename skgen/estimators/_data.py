@@ -52,29 +52,46 @@ def weighted_rows(X, sample_weight):
     return X, None if (weight == weight[0]).all() else weight / weight.mean()
 
 
-def hold_out(X, weight, fraction, random_state, *, together):
-    """Training rows and their weights, validation rows and theirs, split at random by share of the weight.
+def numbered(rows):
+    """A number for each row, the same for equal ones."""
+    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
-    With ``together`` equal rows stay on one side, so that a row's weight means its repetition.
+
+def held_out(group, weight, fraction, random_state):
+    """Mask of the validation rows, chosen at random by share of the weight.
+
+    Rows with the same number in ``group`` stay on one side, unless all have the same.
     """
-    group = np.unique(X[:], axis=0, return_inverse=True)[1].reshape(-1) if together else np.zeros(0, dtype=int)
-    if not group.any():
-        group = np.arange(len(X))
-    if len(X) < 2:
+    if len(group) < 2:
         raise ValueError(
-            f"early_stopping=True needs rows to train on and rows to validate on, got n_samples = {len(X)} with "
-            f"validation_fraction={fraction}. Pass more rows, X_val, or early_stopping=False."
+            "early_stopping=True needs rows to train on and rows to validate on, got n_samples = "
+            f"{len(group)} with validation_fraction={fraction}. Pass more rows, X_val, or early_stopping=False."
         )
+    if (group == group[0]).all():
+        group = np.arange(len(group))
     size = np.bincount(group, weights=weight)
     order = random_state.permutation(len(size))
     # Rounded, so that weights and repetitions, equal but for rounding, choose alike.
     distance = np.round(np.abs(np.cumsum(size[order]) / size.sum() - fraction), 9)
     marked = np.zeros(len(size), dtype=bool)
     marked[order[: 1 + np.argmin(distance[:-1])]] = True
-    held = marked[group]
+    return marked[group]
+
+
+def split_rows(X, weight, held):
+    """Rows to train on and their weights, of mean 1, rows to validate on and theirs, from the mask of the latter."""
     if weight is None:
         return X[~held], None, X[held], None
     return X[~held], weight[~held] / weight[~held].mean(), X[held], weight[held]
+
+
+def hold_out(X, weight, fraction, random_state, *, together):
+    """Training rows and their weights, validation rows and theirs, split at random by share of the weight.
+
+    With ``together`` equal rows stay on one side, so that a row's weight means its repetition.
+    """
+    group = numbered(X[:]) if together else np.arange(len(X))
+    return split_rows(X, weight, held_out(group, weight, fraction, random_state))
 
 
 def standardizer(standardization, rows):

@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
-from skgen.estimators._data import hold_out, standardizer, training_batches, weighted_rows
+from skgen.estimators._data import held_out, numbered, split_rows, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import ModuleHolder
 from skgen.estimators._networks import layer_sizes
 from skgen.estimators._softmax import SoftmaxLoss, mean_log_prob
@@ -128,14 +128,12 @@ class StackClassifierLearner(ModuleHolder):
         """Rows, weights and classes to learn from, and those to validate on, None without early stopping."""
         if not self.early_stopping:
             return X, weight, codes, None
-        group = np.arange(len(X))
-        if len(X) <= self.batch_size:  # equal rows of a class stay on one side, so that a weight means repetition
-            group = np.unique(np.column_stack([X[:], codes]), axis=0, return_inverse=True)[1].reshape(-1)
-        _, kept_weight, held, held_weight = hold_out(
-            group[:, None], weight, self.validation_fraction, random_state, together=True
-        )
-        held = np.isin(group, held)
-        return X[~held], kept_weight, codes[~held], (X[held], held_weight, codes[held])
+        # Equal rows of a class stay on one side, so that a weight means repetition.
+        together = len(X) <= self.batch_size
+        group = numbered(np.column_stack([X[:], codes])) if together else np.arange(len(X))
+        held = held_out(group, weight, self.validation_fraction, random_state)
+        X, weight, X_val, weight_val = split_rows(X, weight, held)
+        return X, weight, codes[~held], (X_val, weight_val, codes[held])
 
     def _initial_model(self, rows, weight, seed, *, fresh):
         """The network in float64, standardised; with random weights until pretraining gives it others."""

@@ -142,6 +142,11 @@ def test_validation_rows_are_labelled_ones_and_keep_the_best_epoch():
     assert len(values) == estimator.n_iter_
 
 
+def test_rows_that_are_all_equal_are_held_out_too():
+    estimator = classifier(stack((3,)), early_stopping=True).fit(np.full((20, 3), 0.5), np.zeros(20))
+    assert estimator.history_["validation_log_likelihood"] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("batch_size", [10, 128])
 def test_a_warm_start_goes_on_without_pretraining(batch_size):
     estimator = classifier(stack((6,)), warm_start=True, batch_size=batch_size).fit(X, LABELS)
