@@ -129,8 +129,7 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
             fresh = not self.__sklearn_is_fitted__()
             _, _, data = self._prepare(X, metadata, fresh=fresh)
             run = self._start(data, fresh=fresh, partial=True)
-            for _ in run.records():
-                pass
+            run.complete()
             self._store(run)
             self._describe_data(data)
         return self

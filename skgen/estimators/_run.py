@@ -118,6 +118,11 @@ class Run(ABC):
             if self.finished:
                 return
 
+    def complete(self):
+        """Run to the end, whatever the records are."""
+        for _ in self.records():
+            pass
+
     def take(self, record):
         """Add the record of an epoch to the history, and judge it."""
         for name, value in record.items():

@@ -8,7 +8,7 @@ from skgen._files import digest
 from skgen.estimators._arrays import as_array, resolve_device, seed_from
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._fitted import FittedModule
-from skgen.estimators._iterative import Runtime, _all_or_nothing
+from skgen.estimators._iterative import Runtime
 from skgen.estimators._networks import layer_sizes
 from skgen.estimators._rbm_rows import BinaryRows
 from skgen.estimators._sklearn import _fit_context
@@ -91,17 +91,7 @@ class StackLearner(DensityEstimator, FittedModule):
         self : object
             The updated estimator.
         """
-        with _all_or_nothing(self):
-            fresh = not self.__sklearn_is_fitted__()
-            _, _, data = self._prepare(X, {"sample_weight": sample_weight}, fresh=fresh)
-            run = self._start(data, fresh=fresh, partial=True)
-            while run.index < len(run.stages):
-                run.begin_stage()
-                for _ in run.records():
-                    pass
-                run.end_stage()
-            self._store(run)
-        return self
+        return self._partial_fit(X, {"sample_weight": sample_weight})
 
     # -- stages -------------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,13 @@ class StackRun:
         """The records of the stage in progress."""
         return self.current.records()
 
+    def complete(self):
+        """Run every stage to its end."""
+        while self.index < len(self.stages):
+            self.begin_stage()
+            self.current.complete()
+            self.end_stage()
+
     @property
     def finished(self):
         """Whether there is no epoch left to run, in the stage in progress or, where there is none, at all."""
