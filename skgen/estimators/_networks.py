@@ -2,25 +2,16 @@
 
 import functools
 from abc import abstractmethod
-from numbers import Integral
 
-import numpy as np
 import torch
 
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._data import clip_to_support, validator
 from skgen.estimators._loss import TermsLoss
+from skgen.estimators._params import layer_sizes
 from skgen.networks import MLP
 from skgen.training.optimizers import SOLVERS
-
-
-def layer_sizes(value, parameter):
-    """Hidden layer sizes as a tuple of positive integers."""
-    sizes = tuple(np.atleast_1d(np.array(value, dtype=object)))
-    if not all(isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes):
-        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
-    return tuple(int(size) for size in sizes)
 
 
 class NetworkEstimator(GradientEstimator):

@@ -1,4 +1,4 @@
-"""Constraints on the parameters that estimators of a kind share, by group."""
+"""Constraints on the parameters that estimators of a kind share, by group, and a check beyond constraints."""
 
 from numbers import Integral, Real
 
@@ -42,6 +42,15 @@ RUNTIME = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+
+def layer_sizes(value, parameter):
+    """Hidden layer sizes as a tuple of positive integers."""
+    sizes = tuple(np.atleast_1d(np.array(value, dtype=object)))
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise ValueError(f"{parameter} must hold positive integers, got {value!r}.")
+    return tuple(int(size) for size in sizes)
+
 
 # Models with an exact posterior, trained by EM.
 

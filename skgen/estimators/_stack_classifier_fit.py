@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
 from skgen.estimators._data import held_out, numbered, split_rows, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import ModuleHolder
-from skgen.estimators._networks import layer_sizes
+from skgen.estimators._params import layer_sizes
 from skgen.estimators._softmax import SoftmaxLoss, mean_log_prob
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._training import TrainingRun, training_dtype

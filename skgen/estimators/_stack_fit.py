@@ -9,7 +9,7 @@ from skgen.estimators._arrays import as_array, resolve_device, seed_from
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._fitted import FittedModule
 from skgen.estimators._iterative import Runtime
-from skgen.estimators._networks import layer_sizes
+from skgen.estimators._params import layer_sizes
 from skgen.estimators._rbm_rows import BinaryRows
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._stack_run import StackRun
