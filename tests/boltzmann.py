@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skgen.models.energy import RestrictedBoltzmannMachine
-from skgen.units import HIDDEN_UNITS, VISIBLE_UNITS
+from skgen.units import HIDDEN_UNITS, VISIBLE_UNITS, ReluUnits
 from tests.parts import normal
 
 PAIRS = [(visible, hidden) for visible in VISIBLE_UNITS for hidden in HIDDEN_UNITS]
@@ -45,7 +45,7 @@ def nodes(units, *, limit=14.0, n_nodes=401):
     if units.n_states is not None:
         states = units.states()
         return states, states.new_zeros(len(states))
-    if units.positive:
+    if isinstance(units, ReluUnits):
         x, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(n_nodes))
         return limit * (1 + x.unsqueeze(1)) / 2, (weight * limit / 2).log()
     x = torch.linspace(-limit, limit, n_nodes, dtype=torch.float64)

@@ -14,6 +14,7 @@ from skgen.estimators._sklearn import Interval, Options, StrOptions
 from skgen.estimators._stack_fit import SHARED, StackLearner
 from skgen.estimators.rbm import RBM
 from skgen.models.enumeration import MOST_STATES
+from skgen.units import VISIBLE_UNITS
 
 
 class RBMStack(StackLearner):
@@ -294,7 +295,7 @@ class RBMStack(StackLearner):
     @property
     def score_measure(self):
         """What scores are relative to: "density", or "mass" for binary units."""
-        return "density" if self.visible == "gaussian" else "mass"
+        return VISIBLE_UNITS[self.visible].measure
 
     @property
     def score_kind(self):

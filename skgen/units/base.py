@@ -19,8 +19,6 @@ class Units(nn.Module, ABC):
     """What densities of the states are relative to: "mass" or "density"."""
     unbounded = False
     """Whether the states reach infinity, so that a density with real visible units may have no finite integral."""
-    positive = False
-    """Whether the states of real units are those from 0 on."""
     mean_bound = (1.0, 0.0)
     """Numbers c and s with means between 0 and c + s max(field, 0), for units whose means have one sign."""
     scaled = False

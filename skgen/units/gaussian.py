@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor
 
-from skgen.distributions.normal import LOG_2PI, standard_normal
+from skgen.distributions.normal import standard_normal, standard_normal_log_prob
 from skgen.units.base import Units
 
 
@@ -23,4 +23,4 @@ class GaussianUnits(Units):
         return standard_normal(field, generator).add_(field)
 
     def log_base(self, x: Tensor) -> Tensor:
-        return -0.5 * (x.square().sum(-1) + self.n_units * LOG_2PI)
+        return standard_normal_log_prob(x)

@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor
 
-from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal import standard_normal_log_prob
 from skgen.distributions.truncated_normal import (
     truncated_normal_draw,
     truncated_normal_log_mass,
@@ -20,7 +20,6 @@ class ReluUnits(Units):
 
     measure = "density"
     unbounded = True
-    positive = True
     mean_bound = (0.8, 1.0)
 
     def log_partition(self, field: Tensor) -> Tensor:
@@ -33,4 +32,4 @@ class ReluUnits(Units):
         return truncated_normal_draw(field, generator)
 
     def log_base(self, x: Tensor) -> Tensor:
-        return -0.5 * (x.square().sum(-1) + self.n_units * LOG_2PI)
+        return standard_normal_log_prob(x)
