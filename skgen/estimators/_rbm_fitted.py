@@ -316,7 +316,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         if self.__sklearn_is_fitted__():
             exact = has_exact_log_partition(self._module(np.float64))
         else:
-            exact = self.hidden == "bernoulli" and 2**self.n_components <= MOST_STATES
+            exact = self._all_linear() or (self.hidden == "bernoulli" and 2**self.n_components <= MOST_STATES)
         return "exact" if exact else "estimate"
 
     def score_samples(self, X):

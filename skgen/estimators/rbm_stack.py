@@ -300,9 +300,11 @@ class RBMStack(StackLearner):
     @property
     def score_kind(self):
         """What a score is: "bound", or "estimate" (of a bound) where the top is too large for an exact log Z."""
-        sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        visible = sizes[-2] if len(sizes) > 1 else getattr(self, "n_features_in_", np.inf)
-        return "bound" if min(visible, sizes[-1]) <= np.log2(MOST_STATES) else "estimate"
+        if self.__sklearn_is_fitted__():
+            exact = self._top.score_kind == "exact"
+        else:
+            exact = min(np.atleast_1d(self.hidden_layer_sizes)[-2:]) <= np.log2(MOST_STATES)
+        return "bound" if exact else "estimate"
 
     def score_samples(self, X):
         """Variational lower bound on the log-likelihood of each row.

@@ -179,6 +179,7 @@ def test_a_score_that_is_an_estimate_says_so_and_repeats():
     np.testing.assert_array_equal(one.score_samples(X), other.score_samples(X))
     assert machine(2).score_kind == "exact"
     assert machine(200).score_kind == "estimate"
+    assert machine(200, visible="gaussian", hidden="gaussian").score_kind == "exact"
 
 
 def test_a_search_chooses_by_the_score():

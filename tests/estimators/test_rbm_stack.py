@@ -56,7 +56,10 @@ def test_an_estimate_of_the_top_is_called_one():
     assert stack((30, 20)).score_kind == "bound"
     assert stack((30, 21)).score_kind == "estimate"
     assert stack((20, 300)).score_kind == "bound"
-    assert stack(25).fit(binary()).score_kind == "bound"
+    fitted = stack(25).fit(binary())
+    assert fitted.score_kind == "bound"
+    # What was fitted decides, not what a next fit would be.
+    assert fitted.set_params(hidden_layer_sizes=(30, 21)).score_kind == "bound"
     assert (stack().score_measure, stack(visible="gaussian").score_measure) == ("mass", "density")
 
 
