@@ -46,6 +46,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 doc: $(VENV)/.installed-doc
+	rm -rf doc/generated
 	$(BIN)/sphinx-build -W --keep-going -b html doc doc/_build/html
 
 # A name that begins with an underscore is shared by the scripts and is not one of them.
