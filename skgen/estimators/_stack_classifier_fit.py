@@ -68,9 +68,8 @@ class StackClassifierLearner(ModuleHolder):
         check_classification_targets(y)
         labelled = self._labelled(y)
         rows, weight = weighted_rows(as_rows(X), metadata["sample_weight"])
-        if metadata["sample_weight"] is not None:
-            kept = np.asarray(metadata["sample_weight"]) > 0
-            y, labelled = y[kept], labelled[kept]
+        kept, _ = weighted_rows(np.arange(len(y)), metadata["sample_weight"])
+        y, labelled = y[kept], labelled[kept]
         if not labelled.any():
             raise ValueError(f"y has no class but unlabelled={self.unlabelled!r}: at least one row needs a label.")
         classes, codes = np.unique(y[labelled], return_inverse=True)

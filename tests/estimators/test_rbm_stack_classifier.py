@@ -142,6 +142,13 @@ def test_validation_rows_are_labelled_ones_and_keep_the_best_epoch():
     assert len(values) == estimator.n_iter_
 
 
+def test_a_number_weighs_all_rows_and_a_weight_that_vanishes_beside_others_none():
+    times = np.where(np.arange(len(X)) == 3, 1e-30, 1e308)
+    for weight, kept in ((2.0, slice(None)), (times, times > 1)):
+        one, other = classifier(stack((3,))).fit(X, LABELS, sample_weight=weight), classifier(stack((3,)))
+        np.testing.assert_array_equal(one.predict_proba(X), other.fit(X[kept], LABELS[kept]).predict_proba(X))
+
+
 def test_rows_that_are_all_equal_are_held_out_too():
     estimator = classifier(stack((3,)), early_stopping=True).fit(np.full((20, 3), 0.5), np.zeros(20))
     assert estimator.history_["validation_log_likelihood"] == [0, 0, 0]
