@@ -124,7 +124,10 @@ class Rows:
         """Sum of the weights of all rows."""
         return float(len(self.x)) if self.weight is None else float(self.weight.sum())
 
-    def _centred(self, x: Tensor, *, single: bool = False) -> Tensor:
+    def _centred(self, x: Tensor, *, single: bool = False, out: Tensor | None = None) -> Tensor:
+        if out is not None and not single and (self.center is not None or x.dtype != torch.float64):
+            x = out[: len(x)].copy_(x)
+            return x if self.center is None else x.sub_(self.center)
         if self.center is not None or not single:
             x = x.double()
         x = x if self.center is None else x - self.center
@@ -146,10 +149,16 @@ class Rows:
             part = slice(start, start + self.incomplete_tile_rows)
             yield part, self.incomplete[part]
 
-    def complete_tiles(self, tile_rows: int | None = None) -> Iterator[Tile]:
-        """Tiles of the rows in which nothing is missing, of another size where one is given."""
+    def complete_tiles(self, tile_rows: int | None = None, *, shared: bool = False) -> Iterator[Tile]:
+        """Tiles of the rows in which nothing is missing, of another size where one is given.
+
+        With ``shared``, what has to be converted or centred takes the memory of the tile before.
+        """
+        size = (min(tile_rows or self.tile_rows, len(self)), self.n_features)
+        # Fresh memory for a large tile costs several times what filling it does.
+        memory = self.x.new_empty(size, dtype=torch.float64) if shared else None
         for place in self.complete_places(tile_rows):
-            yield Tile(self._centred(self.x[place], single=self.single), self._weight_of(place))
+            yield Tile(self._centred(self.x[place], single=self.single, out=memory), self._weight_of(place))
 
     def incomplete_tiles(self) -> Iterator[Tile]:
         """Tiles of the rows in which something is missing."""

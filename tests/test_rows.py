@@ -163,3 +163,16 @@ def test_the_mask_is_the_pattern_of_each_row():
     patterns = torch.tensor([[True, False], [False, True]])
     tile = Tile(torch.zeros(3, 2), None, Observed(patterns, torch.tensor([0, 0, 1])))
     assert tile.observed.mask.tolist() == [[True, False], [True, False], [False, True]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("centred", [True, False])
+def test_tiles_that_share_memory_are_the_same_one_after_the_other(dtype, centred, generator):
+    x = torch.randn(20, 3, generator=generator, dtype=torch.float64).to(dtype)
+    kept = x.clone()
+    rows = Rows(x, center=torch.ones(3, dtype=torch.float64) if centred else None)
+    found = [tile.x.clone() for tile in rows.complete_tiles(8, shared=True)]
+    expected = [tile.x for tile in rows.complete_tiles(8)]
+    assert [len(part) for part in found] == [8, 8, 4]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert torch.equal(x, kept)

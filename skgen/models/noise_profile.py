@@ -22,6 +22,8 @@ SUFFICIENT_SHARE = 1e-4
 LARGEST_STEP = 3.0
 """Largest change of a logarithm of a noise variance in one step; each is cut by itself."""
 N_HALVINGS = 30
+LOSS_ROUNDING = 4
+"""Rounding errors, in units of what the loss is summed from, by which losses may differ and count as equal."""
 RISE = 0.1
 """Share of its variance to which the noise of a feature may rise in one step, from wherever it is."""
 RELEASE = 0.03
@@ -31,7 +33,8 @@ FALL = 0.8
 RIDGE = 1e-8
 """Share of the diagonal added to a curvature that is not positive definite."""
 NARROW = 128
-"""Features up to which Newton's equations are factorised; beyond, they are solved by conjugate gradients."""
+"""Features up to which Newton's equations are factorised; beyond, they are solved by conjugate gradients. Up to as many
+features, or rows, decompositions keep more digits where one eigenvalue dominates."""
 N_PRODUCTS = 100
 """Largest number of products with the curvature in one solution."""
 FLATTEST = 1e-8
@@ -42,6 +45,8 @@ N_RIVALS, N_RACED, N_FOLLOWED = 16, 2, 50
 """Number of other starts, of steps from each, and of steps from the best of them at most."""
 FOLLOWED = 1e-8
 """Decrease of the loss in a step below which the best of other starts is at its end."""
+DOMINANT = 1e4
+"""Variance of a feature over its noise from which on decompositions have to keep more digits."""
 RESOLVED = 1e-14
 """Eigenvalues below this share of the largest are taken for 0 where directions are divided by them."""
 
@@ -71,6 +76,11 @@ class Scatter(NamedTuple):
 
         Eigenvalues that are left out are 0. Shapes (directions,) and (features, directions).
         """
+        rows = self._precise_rows(scale)
+        if rows is not None:
+            _, roots, directions = torch.linalg.svd(rows * scale, full_matrices=False)
+            there = roots.square() > RESOLVED * roots[:1].square()
+            return roots[there].square(), directions[there].mT
         if not self.of_rows:
             values, vectors = self.eigh(self.root * scale * scale[:, None])
             return values.clamp_min(0).flip(0), vectors.flip(1)
@@ -80,6 +90,20 @@ class Scatter(NamedTuple):
         there = values > RESOLVED * values[:1]
         values, vectors = values[there], vectors[:, there]
         return values, (x.T @ vectors) / torch.sqrt(values)
+
+    def _precise_rows(self, scale: Tensor) -> Tensor | None:
+        """Rows whose singular values are to be taken, or None where the eigenvalues of their products will do.
+
+        A feature with next to no noise has an eigenvalue beside which the products lose the digits of all others;
+        singular values lose half as many.
+        """
+        few = min(self.root.shape) <= NARROW
+        if not few or float((self.variance * scale.square()).max()) < DOMINANT:
+            return None
+        if self.of_rows:
+            return self.root
+        factor, failed = torch.linalg.cholesky_ex(self.root)
+        return None if failed else factor.mT
 
 
 class Profile(NamedTuple):
@@ -116,6 +140,12 @@ def profiled(scatter: Scatter, log_noise: Tensor, n_factors: int) -> Profile:
     kept, rest = values[:n_kept], values[n_kept:]
     loss = log_noise.sum() + torch.log(kept).sum() + n_kept + rest.sum()
     return Profile(log_noise, loss, kept, vectors[:, :n_kept], rest, vectors[:, n_kept:])
+
+
+def _loss_rounding(profile: Profile) -> Tensor:
+    """Difference of losses that rounding explains: of noise, and of eigenvalues, as large as that of the largest."""
+    size = profile.log_noise.abs().sum() + profile.values.clamp_max(DOMINANT).sum() + profile.rest_values.sum()
+    return LOSS_ROUNDING * torch.finfo(size.dtype).eps * size
 
 
 def gradient(profile: Profile) -> Tensor:
@@ -169,9 +199,10 @@ def curvature_product(profile: Profile, direction: Tensor) -> Tensor:
 
 
 def improved(scatter: Scatter, profile: Profile, n_factors: int, floor: Tensor) -> Profile:
-    """The profile after one Newton step, which never raises the loss; noise variances stay above their floor.
+    """The profile after one Newton step, which never raises the loss by more than rounding errors.
 
-    Those at the floor that would fall further are held there, and the step is one in the others.
+    Noise variances stay above their floor; those at the floor that would fall further are held there, and the step is
+    one in the others.
     """
     slope, lowest = gradient(profile), torch.log(floor)
     variance = torch.maximum(scatter.variance, floor)
@@ -184,12 +215,13 @@ def improved(scatter: Scatter, profile: Profile, n_factors: int, floor: Tensor) 
     direction = torch.minimum(_newton_direction(profile, slope, free), highest).clamp_min(-LARGEST_STEP)
     if torch.dot(slope, direction) >= 0:
         direction = -(slope * free).clamp(-LARGEST_STEP, LARGEST_STEP)
-    length = 1.0
+    length, unresolved = 1.0, _loss_rounding(profile)
     for _ in range(N_HALVINGS if direction.any() else 0):
         log_noise = torch.maximum(profile.log_noise + length * direction, lowest)
         candidate = profiled(scatter, log_noise, n_factors)
         promised = torch.dot(slope, log_noise - profile.log_noise).clamp_max(0)
-        if candidate.loss <= profile.loss + SUFFICIENT_SHARE * promised:
+        # Where losses cannot tell, the last steps are trusted: halved ones would end elsewhere for every rounding.
+        if candidate.loss <= profile.loss + SUFFICIENT_SHARE * promised + unresolved:
             falling = (direction <= -FALL) & (log_noise > lowest)
             return _fallen(scatter, candidate, falling, lowest, n_factors, rounding)
         length /= 2

@@ -17,7 +17,7 @@ Repair = Callable[[Parameters, Statistics], Parameters | None]
 """Other parameters in place of degenerate ones, given the statistics that these came from; None changes nothing."""
 
 MOMENT_ENTRIES = 2**21
-"""Numbers in the tiles that moments are taken of: products of so many are fast, and a copy in float64 is reused."""
+"""Numbers in the tiles that moments are taken of: products of so many are fast."""
 OWN = "solver."
 """What the names of a solver's own state begin with."""
 
@@ -53,7 +53,8 @@ class Expectation:
         """Sums over complete rows that depend on no parameter."""
         total: Statistics = {}
         # Products of the tiles of an iteration would be too small.
-        for tile in self.rows.complete_tiles(max(self.rows.tile_rows, MOMENT_ENTRIES // self.rows.n_features)):
+        size = max(self.rows.tile_rows, MOMENT_ENTRIES // self.rows.n_features)
+        for tile in self.rows.complete_tiles(size, shared=True):
             more = self.model.moments(tile)
             if not more:
                 break

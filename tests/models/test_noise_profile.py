@@ -178,3 +178,20 @@ def test_a_singular_covariance_has_a_start(generator):
         noise = starting_noise(data, 2, floor(matrix))
         assert (noise > 0).all()
         assert (noise < data.variance).all()
+
+
+def test_a_feature_with_next_to_no_noise_takes_no_digits_from_the_others(generator):
+    x = rows(30, 6, 2, generator)
+    scale = torch.ones(6, dtype=torch.float64)
+    scale[2] = 1e5
+    # What is left of the other features by a regression on this one are the limits of the other eigenvalues.
+    half = row_scatter(x).root
+    half = half - half[:, 2:3] * (half.T @ half[:, 2] / half[:, 2].square().sum())
+    limits = torch.linalg.svdvals(half).square()[:5]
+    for each in (row_scatter(x), scatter(covariance(x)[1])):
+        values = each.spectrum(scale)[0][1:]
+        # The limits are reached up to the inverse of the dominant eigenvalue, about 1e-10, times their own size.
+        torch.testing.assert_close(values, limits, rtol=1e-8, atol=0)
+    one, other = (each.spectrum(scale)[0] for each in (row_scatter(x), scatter(covariance(x)[1])))
+    # Singular values up to 1e5 are rounded to 1e-11, which is felt in squares of at least 0.1 by 1e-10 relative.
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=0)
