@@ -5,7 +5,6 @@ import torch
 from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 
-from skgen._spec import check_count
 from skgen.estimators._arrays import seed_from
 from skgen.estimators._sklearn import _check_sample_weight
 
@@ -46,10 +45,6 @@ class RowScores:
 
 class DensityEstimator(RowScores, DensityMixin):
     """Mixin of the estimators of a density p(x): a score in nats per row, and what drawing rows needs."""
-
-    @staticmethod
-    def _check_n_samples(n_samples):
-        check_count(n_samples, "n_samples")
 
     def _generator(self, random_state, device):
         """Source of draws on a device; None stands for the estimator's own random state."""

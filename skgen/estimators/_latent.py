@@ -116,7 +116,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Independent draws of p(x), in the units of the training rows.
         """
         check_is_fitted(self)
-        self._check_n_samples(n_samples)
+        check_count(n_samples, "n_samples")
         model = self._module(np.dtype(self._dtype))
         generator = self._generator(random_state, model.scale.device)
         parts = []

@@ -5,6 +5,7 @@ import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from skgen._spec import check_count
 from skgen.distributions.low_rank import posterior_covariance
 from skgen.estimators._arrays import as_array
 from skgen.estimators._exact_estimator import ExactEstimator
@@ -152,7 +153,7 @@ class FactorEstimator(ExactEstimator):
         X : ndarray of shape (n_samples, n_features)
             Independent draws.
         """
-        self._check_n_samples(n_samples)
+        check_count(n_samples, "n_samples")
         model, _, device = self._fitted()
         x = model.sample(self._tensors(device), n_samples, self._generator(random_state, device))
         return self._cast(as_array(x) + self.center_)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.special import entr
 
+from skgen._spec import check_count
 from skgen.estimators._arrays import as_array, seed_from
 from skgen.estimators._exact_estimator import ExactEstimator
 from skgen.estimators._repairs import Repairs
@@ -225,7 +226,7 @@ class StartedMixture(ExactEstimator):
         labels : ndarray of shape (n_samples,)
             Component of each draw.
         """
-        self._check_n_samples(n_samples)
+        check_count(n_samples, "n_samples")
         model, _, device = self._fitted()
         x, labels = model.sample(self._tensors(device), n_samples, self._generator(random_state, device))
         return self._cast(as_array(x) + self.center_), as_array(labels)

@@ -104,7 +104,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
             Draws of p(v), in the units of the training rows.
         """
         check_is_fitted(self)
-        self._check_n_samples(n_samples)
+        check_count(n_samples, "n_samples")
         check_count(n_steps, "n_steps")
         model = self._module(np.dtype(self._dtype))
         generator = self._generator(random_state, model.scale.device)

@@ -35,13 +35,6 @@ def test_a_weight_means_repetition_and_a_zero_absence_even_of_an_impossible_row(
         Scored().score(np.zeros((4, 1)), sample_weight=[1, -1, 1, 1])
 
 
-@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", None])
-def test_a_number_of_draws_is_a_positive_integer(n_samples):
-    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1, got"):
-        DensityEstimator._check_n_samples(n_samples)
-    DensityEstimator._check_n_samples(np.int64(1))
-
-
 def test_draws_follow_the_argument_or_else_the_estimators_own_random_state():
     def draw(random_state):
         return torch.rand(3, generator=Scored()._generator(random_state, "cpu")).tolist()
