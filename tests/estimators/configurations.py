@@ -90,7 +90,10 @@ CONFIGURATIONS = {
     "mixture-gradient": mixture(solver="gradient", whiten_init=False),
     "mixture-adam": mixture(covariance_type="diag", solver="gradient", gradient_method="adam"),
     "mixture-prior": mixture(prior="conjugate", reg_covar=0.0, n_init=5),
-    "mixture-warm": mixture(warm_start=True, on_degenerate="prune", max_iter=500, tol=1e-13),
+    # With a prior the bound rises up to its maximum, from where a fit continued does not move.
+    "mixture-warm": mixture(
+        prior="conjugate", reg_covar=0.0, warm_start=True, on_degenerate="prune", max_iter=500, tol=1e-13
+    ),
     "bayesian-mixture": BayesianGaussianMixture(random_state=0),
     "bayesian-mixture-full": bayesian(
         3, weight_concentration_prior_type="dirichlet_distribution", solver="em-accelerated"
