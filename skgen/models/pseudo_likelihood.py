@@ -19,11 +19,18 @@ LARGEST_EXPONENT = 60.0
 SPACING = 0.75
 """Distance of the nodes of a quadrature, in standard deviations of v given h. The integrand is a mixture of normal
 densities with variance 1, for which the trapezoidal rule has a relative error of 2 exp(-2 (pi / SPACING)^2) = 1e-15."""
+NODES = 32
+"""Nodes of a quadrature, of which there are some more with large weights."""
 REACH = 8.5
 """Standard deviations by which a quadrature goes beyond the means; what lies outside has a share below e^-36."""
 
 
-def pseudo_log_likelihood(machine: BoltzmannMachine, v: Tensor) -> Tensor:
+def takes_quadrature(machine: BoltzmannMachine) -> bool:
+    """Whether each column of a row costs some :data:`NODES` times as many hidden fields as a binary one does."""
+    return isinstance(machine.visible, GaussianUnits) and not isinstance(machine.hidden, GaussianUnits)
+
+
+def pseudo_log_likelihood(machine: BoltzmannMachine, v: Tensor, columns: Tensor | None = None) -> Tensor:
     r"""The sum over columns of :math:`\log p(v_i \mid v_{-i})`, in nats, (rows, n_visible) to (rows,).
 
     Exact and deterministic: binary columns by the free energies of both values, categories by those of all of them,
@@ -31,21 +38,33 @@ def pseudo_log_likelihood(machine: BoltzmannMachine, v: Tensor) -> Tensor:
     https://doi.org/10.2307/2987782). For probabilities v_i of binary columns it is the mean over the two values given
     the other probabilities. It takes some rows * n_visible * n_hidden hidden fields; with a quadrature, as many for
     each node.
+
+    Numbers of ``columns`` (rows, n_columns), where :func:`takes_quadrature`, name columns of each row whose features
+    stand for those of all: the value is then an estimate, unbiased where all columns are named equally often.
     """
     machine.require_normalizable()
+    assert columns is None or takes_quadrature(machine)
     n_rows = max(1, TILE_NUMBERS // (8 * machine.hidden.n_units))
-    return torch.cat([_of_rows(machine, tile) for tile in v.split(n_rows)]) if len(v) else v.new_zeros(0)
+    if not len(v):
+        return v.new_zeros(0)
+    tiles = v.split(n_rows)
+    named = [None] * len(tiles) if columns is None else columns.split(n_rows)
+    return torch.cat([_of_rows(machine, *each) for each in zip(tiles, named, strict=True)])
 
 
-def _of_rows(machine: BoltzmannMachine, v: Tensor) -> Tensor:
+def _of_rows(machine: BoltzmannMachine, v: Tensor, columns: Tensor | None) -> Tensor:
     weight = machine.weight * machine.inverse_temperature
     if isinstance(machine.visible, BernoulliUnits):
         return _binary(machine, v, weight)
     if isinstance(machine.visible, CategoricalUnits):
         return _categorical(machine, machine.visible, v, weight)
-    real = _normal if isinstance(machine.hidden, GaussianUnits) else _quadrature
+    features = machine.features(v)
+    if takes_quadrature(machine):
+        of_features = _quadrature(machine, features, weight, columns)
+    else:
+        of_features = _normal(machine, features, weight)
     assert machine.log_scale is not None
-    return real(machine, machine.features(v), weight) - machine.log_scale.expand(v.shape[1]).sum()
+    return of_features - machine.log_scale.expand(v.shape[1]).sum()
 
 
 def _column_tiles(n_columns: int, numbers_each: int) -> list[slice]:
@@ -105,32 +124,46 @@ def _normal(machine: BoltzmannMachine, features: Tensor, weight: Tensor) -> Tens
     return 0.5 * (torch.log(precision) - LOG_2PI - residual.square() / precision).sum(1)
 
 
-def _quadrature(machine: BoltzmannMachine, features: Tensor, weight: Tensor) -> Tensor:
-    """Real columns with other hidden units, each by the trapezoidal rule on nodes of its own."""
-    field = machine.hidden_bias + features @ weight.t()
-    bias, total = machine.features(machine.visible_bias), features.new_zeros(len(features))
-    for u, centre, w in zip(features.unbind(1), bias, weight.unbind(1), strict=True):
-        without = field - torch.outer(u, w)
-        low, high = _span(machine, without, centre, w)
-        n_steps = max(1, math.ceil(float((high - low).max()) / SPACING))
-        log_sum = torch.full_like(u, -torch.inf)
-        for steps in torch.arange(n_steps + 1, device=u.device).split(max(1, TILE_NUMBERS // field.numel())):
-            nodes = low.unsqueeze(1) + ((high - low) / n_steps).unsqueeze(1) * steps
-            values = _log_density(machine, without, centre, w, nodes)
-            log_sum = torch.logaddexp(log_sum, torch.logsumexp(values, 1))
-        own = _log_density(machine, without, centre, w, u.unsqueeze(1)).squeeze(1)
-        total = total + own - log_sum - torch.log((high - low) / n_steps)
-    return total
+def _quadrature(machine: BoltzmannMachine, features: Tensor, weight: Tensor, columns: Tensor | None) -> Tensor:
+    """Real columns with other hidden units."""
+    field, bias = machine.hidden_bias + features @ weight.t(), machine.features(machine.visible_bias)
+    if columns is None:
+        columns = torch.arange(features.shape[1], device=features.device).expand(features.shape)
+    # Column by column: the nodes of a tile are as many as its widest cell needs.
+    order, shape = columns.t(), (columns.shape[1], columns.shape[0])
+    row = torch.arange(len(features), device=features.device).expand(shape)
+    size = max(1, TILE_NUMBERS // (NODES * machine.hidden.n_units))
+    parts = [
+        _cells(machine, field[i], features[i, j], bias[j], weight.t()[j])
+        for i, j in zip(row.flatten().split(size), order.flatten().split(size), strict=True)
+    ]
+    return torch.cat(parts).view(shape).sum(0) * (features.shape[1] / columns.shape[1])
+
+
+def _cells(machine: BoltzmannMachine, field: Tensor, u: Tensor, centre: Tensor, w: Tensor) -> Tensor:
+    """log p(u | other columns) of cells, each by the trapezoidal rule on nodes of its own.
+
+    ``field`` (cells, n_hidden) are the fields in the rows of the cells, and ``w`` the weights of their columns.
+    """
+    without = field - u.unsqueeze(1) * w
+    low, high = _span(machine, without, centre, w)
+    n_steps = max(1, math.ceil(float((high - low).max()) / SPACING))
+    step, log_sum = ((high - low) / n_steps).unsqueeze(1), torch.full_like(u, -torch.inf)
+    for steps in torch.arange(n_steps + 1, device=u.device).split(max(1, TILE_NUMBERS // field.numel())):
+        values = _log_density(machine, without, centre, w, low.unsqueeze(1) + step * steps)
+        log_sum = torch.logaddexp(log_sum, torch.logsumexp(values, 1))
+    own = _log_density(machine, without, centre, w, u.unsqueeze(1)).squeeze(1)
+    return own - log_sum - torch.log(step.squeeze(1))
 
 
 def _log_density(machine: BoltzmannMachine, without: Tensor, centre: Tensor, w: Tensor, u: Tensor) -> Tensor:
-    """log p(u | other columns) up to a constant, at nodes (rows, n_nodes)."""
-    partitions = machine.hidden.log_partition(without.unsqueeze(1) + u.unsqueeze(2) * w)
-    return partitions.sum(2) - 0.5 * (u - centre).square()
+    """log p(u | other columns) of cells up to a constant, at nodes (cells, n_nodes)."""
+    fields = torch.addcmul(without.unsqueeze(1), u.unsqueeze(2), w.unsqueeze(1))
+    return machine.hidden.log_partition(fields).sum(2) - 0.5 * (u - centre.unsqueeze(1)).square()
 
 
 def _span(machine: BoltzmannMachine, without: Tensor, centre: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a column's density lies, lowest and highest u of each row.
+    """Where the density of each cell lies, lowest and highest u.
 
     With means of hidden units at most c + s max(theta, 0), the slope of the log-density is below B - k u for
     u >= 0 and B = a + sum of w (c + s max(theta, 0)) over positive w, k = 1 - s sum of w^2: the density falls like a
@@ -141,6 +174,7 @@ def _span(machine: BoltzmannMachine, without: Tensor, centre: Tensor, w: Tensor)
     ends = []
     for sign in (-1.0, 1.0):
         part = (sign * w).clamp_min(0.0)
-        curvature = 1 - slope * part.square().sum()
-        ends.append(((bound @ part + sign * centre) / curvature).clamp_min(0.0) + REACH / torch.sqrt(curvature))
+        curvature = 1 - slope * part.square().sum(1)
+        peak = ((bound * part).sum(1) + sign * centre) / curvature
+        ends.append(peak.clamp_min(0.0) + REACH / torch.sqrt(curvature))
     return -ends[0], ends[1]

@@ -112,6 +112,18 @@ def test_rows_and_columns_may_be_cut_into_any_tiles(visible, hidden, monkeypatch
         assert pseudo_log_likelihood(machine, v[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("hidden", ["bernoulli", "relu"])
+def test_columns_that_stand_for_all_do_so_in_the_mean(hidden, monkeypatch, generator):
+    with torch.no_grad():
+        machine = machine_from("gaussian", hidden, generator=generator)
+        v = states_from(machine.visible, 5, generator)
+        expected = pseudo_log_likelihood(machine, v)
+        everything = torch.arange(machine.visible.n_units).expand(len(v), -1)
+        torch.testing.assert_close(pseudo_log_likelihood(machine, v, everything), expected)
+        parts = [pseudo_log_likelihood(machine, v, some) for some in everything.split(2, 1)]
+        torch.testing.assert_close(torch.stack(parts).mean(0), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_product_form_of_binary_units_keeps_its_digits_in_saturated_units(dtype, generator):
     with torch.no_grad():
