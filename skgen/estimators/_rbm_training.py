@@ -12,8 +12,10 @@ from skgen.estimators._rbm_rows import BinaryRows, CategoricalRows, RealRows
 from skgen.models.energy import RestrictedBoltzmannMachine
 from skgen.units import HIDDEN_UNITS, VISIBLE_UNITS
 
-UNBOUNDED_GRADIENT = 10.0
+UNBOUNDED_GRADIENT = 1.0
 """Default of the largest norm of a gradient where some units are unbounded."""
+CONFINED_GRADIENT = 0.1
+"""The same where both layers are, so that weights are confined to norms below 1, and steps must be small to that."""
 
 
 class TrainedMachine(FittedMachine):
@@ -130,8 +132,8 @@ class TrainedMachine(FittedMachine):
     def _largest_gradient(self):
         if self.max_grad_norm != "auto":
             return self.max_grad_norm
-        bounded = self.visible != "gaussian" and self.hidden == "bernoulli"
-        return None if bounded else UNBOUNDED_GRADIENT
+        unbounded = (self.visible == "gaussian") + (self.hidden != "bernoulli")
+        return (None, UNBOUNDED_GRADIENT, CONFINED_GRADIENT)[unbounded]
 
     def _schedule_span(self, run, *, partial):
         # A schedule is that of one long run: a warm start goes on in its middle, and chunks have no end.
@@ -174,7 +176,7 @@ class TrainedMachine(FittedMachine):
     @property
     def score_measure(self):
         """What scores are relative to: "density", or "mass" for discrete units."""
-        return "density" if self.visible == "gaussian" else "mass"
+        return "density" if self._visible == "gaussian" else "mass"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

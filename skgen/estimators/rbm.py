@@ -39,7 +39,7 @@ class RBM(TrainedMachine):
     variance : {"feature", "shared", "fixed"}, default="feature"
         With ``visible="gaussian"``: the variance of columns given the hidden units is learnt for each, is a common
         share of all columns' variances, or is the columns' variance.
-    categories : "auto" or list of array-like, default="auto"
+    categories : "auto" or list or tuple of array-like, default="auto"
         With ``visible="categorical"``: the codes of each column; "auto" takes those of the rows that are fitted first.
     method : {"auto", "cd", "pcd", "tempering", "exact"}, default="auto"
         Where the machine's states come from: chains of ``n_gibbs`` steps from the rows of the batch (contrastive
@@ -70,8 +70,8 @@ class RBM(TrainedMachine):
     weight_decay : float, default=1e-4
         L2 penalty on the weights, not on biases.
     max_grad_norm : float, None or "auto", default="auto"
-        Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 where some units are unbounded, else
-        None.
+        Largest norm of a gradient; longer ones are shortened to it. "auto" is 1 where the units of one layer are
+        unbounded, 0.1 where those of both are, whose weights have norms below 1, and else None.
     batch_size : int, default=50
         Rows per step. Data of at most this many rows are trained as one batch in the dtype of X; integer weights then
         equal repeated rows, since chains start from the weighted distribution of the rows.
@@ -171,7 +171,7 @@ class RBM(TrainedMachine):
         "visible": [StrOptions(set(VISIBLE_UNITS))],
         "hidden": [StrOptions(set(HIDDEN_UNITS))],
         "variance": [StrOptions({"feature", "shared", "fixed"})],
-        "categories": [StrOptions({"auto"}), list],
+        "categories": [StrOptions({"auto"}), list, tuple],
         "method": [StrOptions({"auto", *NEGATIVE_PHASES})],
         "n_gibbs": [Interval(Integral, 1, None, closed="left")],
         "n_chains": [Interval(Integral, 1, None, closed="left")],
