@@ -140,7 +140,7 @@ class CategoricalRows(VisibleRows):
             raise ValueError(
                 f"categories must have one list for each column of X, got {len(categories)} for {X.shape[1]} columns."
             )
-        return cls([np.unique(np.asarray(known, dtype=np.float64)) for known in categories])
+        return cls([_named(estimator, known, i) for i, known in enumerate(categories)])
 
     def checked(self, estimator, X):
         if len(self.categories) != X.shape[1]:
@@ -148,19 +148,24 @@ class CategoricalRows(VisibleRows):
         dense = X.toarray() if issparse(X) else X
         for i, known in enumerate(self.categories):
             column = dense[:, i]
-            unknown = ~np.isin(column, known.astype(column.dtype)) & ~np.isnan(column)
+            if column.dtype == np.float32 and (_rounded(known) != _rounded(known.astype(np.float32))).any():
+                raise ValueError(
+                    f"Column {_name(estimator, i)} of X has categories that float32 does not hold. Pass X in float64."
+                )
+            unknown = ~np.isin(*_comparable(column, known)) & ~np.isnan(column)
             if unknown.any():
-                name = column_names(estimator, np.arange(X.shape[1]) == i)
                 shown = ", ".join(f"{code:g}" for code in known[:10]) + (", ..." if len(known) > 10 else "")
                 raise ValueError(
-                    f"Column {name} of X holds the category {column[unknown][0]:g}, which fit has not seen; known are "
-                    f"{shown}. Leave such rows out, or name all categories by the parameter categories."
+                    f"Column {_name(estimator, i)} of X holds the category {column[unknown][0]:g}, which fit has not "
+                    f"seen; known are {shown}. Leave such rows out, or name all categories by the parameter "
+                    "categories."
                 )
         return X
 
     def encode(self, rows):
         codes = as_array(rows) if isinstance(rows, torch.Tensor) else rows
-        columns = [codes[:, i : i + 1] == known.astype(codes.dtype) for i, known in enumerate(self.categories)]
+        pairs = (_comparable(codes[:, i : i + 1], known) for i, known in enumerate(self.categories))
+        columns = [column == known for column, known in pairs]
         return as_tensor(np.concatenate(columns, axis=1).astype(codes.dtype)).to(rows.device)
 
     def decode(self, rows):
@@ -188,12 +193,43 @@ class CategoricalRows(VisibleRows):
         return result
 
 
+def _comparable(column, known):
+    """Codes and categories as they are compared: rounded, where categories differ by more than that."""
+    rounded = _rounded(known)
+    if len(np.unique(rounded)) < len(known):
+        return column, known
+    return _rounded(column), rounded
+
+
+def _rounded(codes):
+    """Codes in float64, of which fractions have the digits of float32: they are then equal in both."""
+    codes = codes.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(codes == np.rint(codes), codes, codes.astype(np.float32))
+
+
+def _name(estimator, i):
+    return column_names(estimator, np.arange(i + 1) == i)
+
+
+def _named(estimator, known, i):
+    """Categories of a column that the user has named."""
+    try:
+        codes = np.asarray(known, dtype=np.float64)
+    except (TypeError, ValueError):
+        codes = np.empty(0)
+    if codes.ndim != 1 or not len(codes) or not np.isfinite(codes).all():
+        raise ValueError(
+            f"categories of column {_name(estimator, i)} must be a list of at least one finite number, got {known!r}."
+        )
+    return np.unique(codes)
+
+
 def _distinct(estimator, column, i):
     found = np.unique(column.astype(np.float64))
     if len(found) > MOST_CATEGORIES:
-        name = column_names(estimator, np.arange(i + 1) == i)
         raise ValueError(
-            f"Column {name} of X has {len(found)} distinct values, more than the {MOST_CATEGORIES} that "
+            f"Column {_name(estimator, i)} of X has {len(found)} distinct values, more than the {MOST_CATEGORIES} that "
             "visible='categorical' takes. Choose visible='gaussian', or put values into bins."
         )
     return found
