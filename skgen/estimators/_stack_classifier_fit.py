@@ -62,11 +62,12 @@ class StackClassifierLearner(ModuleHolder):
         return X
 
     def _prepare(self, X, metadata, *, fresh):
-        X, y = validate_data(
-            self, X, metadata.pop("y"), reset=fresh, dtype=[np.float64, np.float32], **self._row_checks()
-        )
-        check_classification_targets(y)
-        labelled = self._labelled(y)
+        given, labels = X, metadata.pop("y")
+        X, y = validate_data(self, X, labels, reset=fresh, dtype=[np.float64, np.float32], **self._row_checks())
+        if self._frozen_stack() is not None:
+            validate_data(self._frozen_stack(), given, reset=False, skip_check_array=True)
+        labelled = self._labelled(labels)
+        check_classification_targets(y[labelled])
         rows, weight = weighted_rows(as_rows(X), metadata["sample_weight"])
         kept, _ = weighted_rows(np.arange(len(y)), metadata["sample_weight"])
         y, labelled = y[kept], labelled[kept]
@@ -82,10 +83,17 @@ class StackClassifierLearner(ModuleHolder):
         return X, metadata, (rows, weight, labelled, codes)
 
     def _labelled(self, y):
-        """Mask of the rows that have a label."""
+        """Mask of the rows that have a label, by what the user has passed: as an array, -1 beside strings is one."""
+        labels = np.asarray(y, dtype=object).reshape(-1).tolist()
         if self.unlabelled is None:
-            return np.ones(len(y), dtype=bool)
-        return np.array([label != self.unlabelled for label in y.tolist()], dtype=bool)
+            return np.ones(len(labels), dtype=bool)
+        labelled = np.array([label != self.unlabelled for label in labels], dtype=bool)
+        if labelled.all() and isinstance(self.unlabelled, str) != isinstance(labels[0], str):
+            raise ValueError(
+                f"unlabelled={self.unlabelled!r} is of type {type(self.unlabelled).__name__}, and no label in y is; "
+                f"the first is {labels[0]!r}. Pass it as y holds it."
+            )
+        return labelled
 
     # -- training -----------------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class RBMStack(StackLearner):
     weight_decay : float, default=1e-4
         L2 penalty on the weights, not on biases.
     max_grad_norm : float, None or "auto", default="auto"
-        Largest norm of a gradient; longer ones are shortened to it. "auto" is 10 for a machine with real visible units
+        Largest norm of a gradient; longer ones are shortened to it. "auto" is 1 for a machine with real visible units
         and no limit for others.
     batch_size : int, default=50
         Rows per step. Data of at most this many rows are one batch, so that integer weights equal repeated rows.
@@ -295,7 +295,7 @@ class RBMStack(StackLearner):
     @property
     def score_measure(self):
         """What scores are relative to: "density", or "mass" for binary units."""
-        return VISIBLE_UNITS[self.visible].measure
+        return self.rbms_[0].score_measure if self.__sklearn_is_fitted__() else VISIBLE_UNITS[self.visible].measure
 
     @property
     def score_kind(self):

@@ -1,5 +1,7 @@
 """Classifier that is a network pretrained by a stack of Boltzmann machines."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
@@ -27,7 +29,7 @@ class RBMStackClassifier(ClassifierMixin, StackClassifierLearner):
         The stack to fit first; None stands for ``RBMStack()``. A fitted one in a
         :class:`~sklearn.frozen.FrozenEstimator` is taken as it is, by every fit and every clone, see also
         :meth:`pretrain`. A stack without a ``random_state`` of its own has it from this estimator's.
-    unlabelled : object, default=None
+    unlabelled : int, float or str, default=None
         Label of the rows that have none, such as -1: they are used for pretraining alone. None: every label is a class.
     pretrained : bool, default=True
         Whether the network starts from the stack. False starts from random weights, for a comparison.
@@ -120,7 +122,7 @@ class RBMStackClassifier(ClassifierMixin, StackClassifierLearner):
 
     _parameter_constraints: dict = {
         "stack": [RBMStack, FrozenEstimator, None],
-        "unlabelled": "no_validation",
+        "unlabelled": [str, Real, None],
         "pretrained": ["boolean"],
         "dropout": NETWORKS["dropout"],
         **OPTIMISATION,

@@ -61,6 +61,7 @@ def test_an_estimate_of_the_top_is_called_one():
     # What was fitted decides, not what a next fit would be.
     assert fitted.set_params(hidden_layer_sizes=(30, 21)).score_kind == "bound"
     assert (stack().score_measure, stack(visible="gaussian").score_measure) == ("mass", "density")
+    assert stack(visible="gaussian").fit(rows()).set_params(visible="bernoulli").score_measure == "density"
 
 
 def test_a_stack_of_one_machine_is_that_machine():

@@ -93,6 +93,24 @@ def test_rows_without_a_label_are_for_pretraining_alone():
         classifier(stack((6,)), unlabelled=-1).fit(X, np.full(len(X), -1))
 
 
+@pytest.mark.parametrize("container", [list, lambda y: np.array(y, dtype=object)])
+def test_a_number_may_stand_beside_names_for_rows_without_a_label(container):
+    y = ["a", "b", -1, "a"] * 10
+    assert classifier(stack((6,)), unlabelled=-1).fit(X, container(y)).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(("unlabelled", "y"), [("-1", [-1, 0] * 20), (-1, ["-1", "a"] * 20)])
+def test_a_mark_that_no_label_can_equal_is_refused(unlabelled, y):
+    with pytest.raises(ValueError, match=r"unlabelled=.* no label in y is; the first is .* Pass it as y holds it"):
+        classifier(stack((6,)), unlabelled=unlabelled).fit(X, y)
+
+
+def test_a_frozen_stack_of_other_columns_is_refused():
+    frozen = FrozenEstimator(stack((6,)).fit(X))
+    with pytest.raises(ValueError, match="X has 3 features, but RBMStack is expecting 5 features"):
+        classifier(frozen).fit(X[:, :3], LABELS)
+
+
 def test_a_frozen_stack_survives_clones_and_searches():
     fitted = stack((6,)).fit(X)
     components = fitted.rbms_[0].components_.copy()
