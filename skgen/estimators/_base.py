@@ -157,7 +157,7 @@ class GradientEstimator(FittedModule):
         return X, metadata | {"X_val": X_val}, (rows, weight, X_val if X_val is None else as_rows(X_val))
 
     def _check_validation_rows(self, X_val):
-        rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks())
+        rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(f"X_val has {rows.shape[1]} features, but X has {self.n_features_in_}.")
         validate_data(self, X_val, reset=False, skip_check_array=True)

@@ -21,6 +21,9 @@ class ModuleHolder(IterativeEstimator):
     A module has buffers ``shift`` and ``scale`` and a method ``standardize``.
     """
 
+    _row_checks: dict = {}
+    """What ``check_array`` is to accept of rows, besides their dtypes; tags say the same of sparse ones."""
+
     @abstractmethod
     def _build_model(self, n_features):
         """The untrained model, from what ``_decide`` stored."""
@@ -33,12 +36,8 @@ class ModuleHolder(IterativeEstimator):
         described by what was fitted.
         """
 
-    def _row_checks(self):
-        """What ``check_array`` is to accept of rows, besides their dtypes."""
-        return {}
-
     def _check_rows(self, X, *, training, reset=False):
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], **self._row_checks())
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], **self._row_checks)
         return self._in_support(X, training=training)
 
     def _check_input(self, X):
@@ -95,6 +94,11 @@ class ModuleHolder(IterativeEstimator):
                 for column, value in zip(columns, values, strict=True):
                     column[tile] = value
         return columns
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = "accept_sparse" in self._row_checks
+        return tags
 
 
 class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores, ModuleHolder):

@@ -180,7 +180,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         check_choice(method, ("mean", "sample"), "method")
         check_count(n_steps, "n_steps")
         check_is_fitted(self)
-        checks = self._row_checks() | {"ensure_all_finite": "allow-nan"}
+        checks = self._row_checks | {"ensure_all_finite": "allow-nan"}
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], **checks)
         rows = as_rows(self._in_support(X, training=False))[:]
         model = self._module(X.dtype)

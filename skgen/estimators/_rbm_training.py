@@ -71,8 +71,7 @@ class TrainedMachine(FittedMachine):
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
-    def _row_checks(self):
-        return {"accept_sparse": "csr"}
+    _row_checks = {"accept_sparse": "csr"}
 
     def _in_support(self, X, *, training):
         # Which codes there are is known only when rows of weight 0 are gone.
@@ -180,6 +179,5 @@ class TrainedMachine(FittedMachine):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.input_tags.categorical = self.visible == "categorical"
         return tags

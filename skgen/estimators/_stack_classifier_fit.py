@@ -55,15 +55,14 @@ class StackClassifierLearner(ModuleHolder):
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _row_checks(self):
-        return {"accept_sparse": "csr"}
+    _row_checks = {"accept_sparse": "csr"}
 
     def _in_support(self, X, *, training):
         return X
 
     def _prepare(self, X, metadata, *, fresh):
         given, labels = X, metadata.pop("y")
-        X, y = validate_data(self, X, labels, reset=fresh, dtype=[np.float64, np.float32], **self._row_checks())
+        X, y = validate_data(self, X, labels, reset=fresh, dtype=[np.float64, np.float32], **self._row_checks)
         if self._frozen_stack() is not None:
             validate_data(self._frozen_stack(), given, reset=False, skip_check_array=True)
         labelled = self._labelled(labels)

@@ -95,8 +95,7 @@ class StackLearner(DensityEstimator, FittedModule):
 
     # -- stages -------------------------------------------------------------------------------------------------------
 
-    def _row_checks(self):
-        return {"accept_sparse": "csr"}
+    _row_checks = {"accept_sparse": "csr"}
 
     def _in_support(self, X, *, training):
         return BinaryRows().checked(self, X) if self.visible == "bernoulli" else X

@@ -360,8 +360,3 @@ class RBMStack(StackLearner):
         check_is_fitted(self)
         random_state = self.random_state if random_state is None else random_state
         return self._top.log_partition(method, random_state=random_state, **options)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
