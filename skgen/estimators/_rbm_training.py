@@ -175,7 +175,7 @@ class TrainedMachine(FittedMachine):
     @property
     def score_measure(self):
         """What scores are relative to: "density", or "mass" for discrete units."""
-        return "density" if self._visible == "gaussian" else "mass"
+        return VISIBLE_UNITS[self._visible].measure
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
