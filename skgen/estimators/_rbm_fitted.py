@@ -281,7 +281,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
                 model,
                 method,
                 rows=self._typical(model, X, n_chains, generator),
-                base_bias=model.visible.initial_bias(self._kind.center(self._running_moments).to(model.weight)),
+                base_bias=model.visible.initial_bias(self._kind.center(self._running_moments["mean"]).to(model.weight)),
                 betas=n_temperatures,
                 n_chains=n_chains,
                 generator=generator,

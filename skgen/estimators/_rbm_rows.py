@@ -44,19 +44,19 @@ class VisibleRows(ABC):
 
     def start(self, moments, *, partial):
         """Means and standard deviations of the encoded columns that a machine starts with."""
-        mean = moments.mean
-        if partial:
+        mean, between = moments.mean, self.between()
+        if partial and between is not None:
             # A chunk may hold few rows: its frequencies are drawn to those of one row that is all in between.
-            mean = (moments.count * mean + self.between()) / (moments.count + 1)
+            mean = (moments.count * mean + between) / (moments.count + 1)
         return torch.from_numpy(mean), torch.from_numpy(moments.scale)
 
     @abstractmethod
     def between(self):
-        """Means of encoded columns of which nothing is known."""
+        """Means of encoded columns of which nothing is known; None where all values are as good."""
 
-    def center(self, moments):
-        """Means of the features of the rows, about which a gradient is centred."""
-        return torch.from_numpy(moments["mean"])
+    def center(self, mean):
+        """Means of the features of the rows, about which a gradient is centred, from those of the encoded columns."""
+        return torch.from_numpy(mean)
 
     def move(self, model, moments, old):
         """Make a fitted machine that of new moments, its law unchanged."""
@@ -66,14 +66,11 @@ class VisibleRows(ABC):
 class RealRows(VisibleRows):
     """Real numbers, which are standardised."""
 
-    def start(self, moments, *, partial):
-        return torch.from_numpy(moments.mean), torch.from_numpy(moments.scale)
-
     def between(self):
-        return 0.0
+        return
 
-    def center(self, moments):
-        return torch.zeros(len(moments["mean"]))
+    def center(self, mean):
+        return torch.zeros(len(mean))
 
     def move(self, model, moments, old):
         """Weights are those of features in standard deviations of the noise, which is what they stay.

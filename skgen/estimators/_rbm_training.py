@@ -140,7 +140,7 @@ class TrainedMachine(FittedMachine):
 
     def _loss(self, model, batches, generator):
         model.low_precision = self.precision == "bfloat16" and not batches.full
-        center = self._kind.center(self._running_moments).to(model.weight)
+        center = self._kind.center(self._running_moments["mean"]).to(model.weight)
         phase = NEGATIVE_PHASES[self._method()](
             model,
             n_gibbs=self.n_gibbs,
