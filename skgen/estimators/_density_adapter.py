@@ -18,7 +18,17 @@ from skgen.estimators._scalers import map_of, steps, unwrapped
 from skgen.estimators.factor_mixture import MixtureOfFactorAnalyzers
 from skgen.estimators.gaussian_mixture import GaussianMixture
 
-__all__ = ["conditioned", "draw", "draw_conditional", "kind", "log_density", "measure", "unwrapped"]
+__all__ = [
+    "conditioned",
+    "draw",
+    "draw_conditional",
+    "kind",
+    "last_step",
+    "log_density",
+    "measure",
+    "through",
+    "unwrapped",
+]
 
 # The scores of BayesianGaussianMixture are logarithms of geometric means over the posterior, and so below those of
 # its predictive density.
@@ -55,9 +65,7 @@ def _lacking(estimator, capability, having):
 
 
 def _score_traits(estimator):
-    estimator = unwrapped(estimator)
-    if isinstance(estimator, Pipeline):
-        return _score_traits(steps(estimator)[1])
+    estimator = last_step(estimator)
     if hasattr(estimator, "score_kind") and hasattr(estimator, "score_measure"):
         return estimator.score_measure, estimator.score_kind
     for peer, traits in PEERS.items():
@@ -97,19 +105,31 @@ def log_density(estimator, X):
     log_density : ndarray of shape (n_samples,)
         Nats per row, of the kind that :func:`kind` says.
     """
-    estimator = unwrapped(estimator)
     relative_to = measure(estimator)
-    if not isinstance(estimator, Pipeline):
-        return estimator.score_samples(X)
-    check_is_fitted(estimator)
-    scale = map_of(estimator)[0].scale
-    if relative_to == "mixed" and np.any(scale != 1):
+    rows, jacobian = through(estimator, X)
+    if relative_to == "mixed" and jacobian != 0:
         raise TypeError("Scores relative to a mixed measure cannot be taken through scalers: transform X beforehand.")
+    values = last_step(estimator).score_samples(rows)
+    return values + values.dtype.type(jacobian if relative_to == "density" else 0)
+
+
+def last_step(estimator):
+    """The estimator itself, or the one that a pipeline ends in."""
+    estimator = unwrapped(estimator)
+    return last_step(steps(estimator)[1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def through(estimator, X):
+    """Rows as the last step of a pipeline of scalers sees them, and the log-Jacobian; of others X and 0."""
+    estimator = unwrapped(estimator)
+    if not isinstance(estimator, Pipeline):
+        return X, 0.0
+    check_is_fitted(estimator)
+    affine, last = map_of(estimator)
     for _, step in steps(estimator)[0]:
         X = step.transform(X)
-    jacobian = np.log(np.abs(scale)).sum() if relative_to == "density" else 0.0
-    values = log_density(estimator.steps[-1][1], X)
-    return values + values.dtype.type(jacobian)
+    X, jacobian = through(last, X)
+    return X, jacobian + np.log(np.abs(np.broadcast_to(affine.scale, np.shape(X)[1]))).sum()
 
 
 # -- draws ------------------------------------------------------------------------------------------------------------

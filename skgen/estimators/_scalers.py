@@ -39,19 +39,37 @@ def steps(pipeline):
     return before, unwrapped(pipeline.steps[-1][1])
 
 
-def _affine(name, step):
-    """The map of a scaler; TypeError for any other transformer."""
+def check_steps(estimator):
+    """TypeError where an estimator is a pipeline with a step that is not known to be affine in each column."""
+    estimator = unwrapped(estimator)
+    if isinstance(estimator, Pipeline):
+        before, last = steps(estimator)
+        for name, step in before:
+            _check_affine(name, step)
+        check_steps(last)
+
+
+def _check_affine(name, step):
+    """TypeError for a transformer that is not known to be affine in each column."""
+    step = unwrapped(step)
     if isinstance(step, Pipeline):
-        maps = [_affine(f"{name}.{inner}", unwrapped(each)) for inner, each in step.steps]
-        return _composed(maps)
-    if step in (None, "passthrough"):
-        return Affine()
-    if not isinstance(step, AFFINE) or getattr(step, "clip", False):
+        for inner, each in step.steps:
+            _check_affine(f"{name}.{inner}", each)
+    elif step not in (None, "passthrough") and (not isinstance(step, AFFINE) or getattr(step, "clip", False)):
         raise TypeError(
             f"The step {name!r}, {step!r}, is not known to be affine in each column, so that densities cannot be taken "
             "back to the units of X. Use StandardScaler, MinMaxScaler(clip=False), MaxAbsScaler or RobustScaler, or "
             "transform X beforehand."
         )
+
+
+def _affine(step):
+    """The map of a fitted scaler."""
+    step = unwrapped(step)
+    if isinstance(step, Pipeline):
+        return _composed([_affine(each) for _, each in step.steps])
+    if step in (None, "passthrough"):
+        return Affine()
     check_is_fitted(step)
     if isinstance(step, MinMaxScaler):
         return Affine(step.scale_, step.min_)
@@ -74,4 +92,5 @@ def _composed(maps):
 def map_of(pipeline):
     """The map that rows go through before the last step of a fitted pipeline of scalers, and the last step."""
     before, last = steps(pipeline)
-    return _composed([_affine(name, step) for name, step in before]), last
+    check_steps(pipeline)
+    return _composed([_affine(step) for _, step in before]), last

@@ -1,7 +1,17 @@
 """The private helpers of scikit-learn that the package uses, imported here and nowhere else."""
 
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
+from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight
 
-__all__ = ["Interval", "Options", "RealNotInt", "StrOptions", "_check_sample_weight", "_fit_context"]
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "Options",
+    "RealNotInt",
+    "StrOptions",
+    "_BaseComposition",
+    "_check_sample_weight",
+    "_fit_context",
+]

@@ -1,0 +1,47 @@
+"""skgen.meta._inner: what meta-estimators do with the estimator inside."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from skgen import GaussianMixture, ProbabilisticPCA
+from skgen.meta._inner import allows_nan, fitted_clone, weight_parameters
+
+X = np.random.default_rng(0).normal(size=(30, 2))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (ProbabilisticPCA(), True),
+        (PCA(), False),
+        (make_pipeline(StandardScaler(), "passthrough", ProbabilisticPCA()), True),
+        (make_pipeline(StandardScaler(), PCA()), False),
+        (FrozenEstimator(ProbabilisticPCA().fit(X)), True),
+    ],
+)
+def test_missing_entries_are_taken_where_all_steps_take_them(estimator, expected):
+    assert allows_nan(estimator) is expected
+
+
+def test_weights_go_to_all_steps_that_take_them():
+    pipeline = make_pipeline(StandardScaler(), MaxAbsScaler(), KernelDensity())
+    assert set(weight_parameters(pipeline, 1)) == {"standardscaler__sample_weight", "kerneldensity__sample_weight"}
+    with pytest.raises(ValueError, match="the fit of PCA takes no weights"):
+        weight_parameters(make_pipeline(StandardScaler(), PCA()), 1)
+
+
+def test_rows_of_weight_zero_are_not_there():
+    weight = (np.arange(30) < 20).astype(float)
+    fitted = fitted_clone(KernelDensity(), X, None, weight)
+    np.testing.assert_array_equal(np.asarray(fitted.tree_.data), X[:20])
+
+
+def test_the_estimator_that_was_given_is_not_fitted():
+    given = GaussianMixture()
+    assert fitted_clone(given, X) is not given
+    assert not hasattr(given, "parameters_")
