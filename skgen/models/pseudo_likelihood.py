@@ -21,6 +21,8 @@ SPACING = 0.75
 densities with variance 1, for which the trapezoidal rule has a relative error of 2 exp(-2 (pi / SPACING)^2) = 1e-15."""
 NODES = 32
 """Nodes of a quadrature, of which there are some more with large weights."""
+MOST_NODES = 2**20
+"""A machine whose columns would need more has diverged."""
 REACH = 8.5
 """Standard deviations by which a quadrature goes beyond the means; what lies outside has a share below e^-36."""
 
@@ -147,7 +149,10 @@ def _cells(machine: BoltzmannMachine, field: Tensor, u: Tensor, centre: Tensor, 
     """
     without = field - u.unsqueeze(1) * w
     low, high = _span(machine, without, centre, w)
-    n_steps = max(1, math.ceil(float((high - low).max()) / SPACING))
+    width = float((high - low).max())
+    if not width < MOST_NODES * SPACING:
+        return torch.full_like(u, torch.nan)
+    n_steps = max(1, math.ceil(width / SPACING))
     step, log_sum = ((high - low) / n_steps).unsqueeze(1), torch.full_like(u, -torch.inf)
     for steps in torch.arange(n_steps + 1, device=u.device).split(max(1, TILE_NUMBERS // field.numel())):
         values = _log_density(machine, without, centre, w, low.unsqueeze(1) + step * steps)

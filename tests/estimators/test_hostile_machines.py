@@ -125,3 +125,14 @@ def test_the_default_dtype_changes_nothing(name, default_dtype):
     for output in ("transform", "score_samples", "predict_proba"):
         if hasattr(estimator, output):
             np.testing.assert_array_equal(getattr(estimator, output)(X), getattr(expected, output)(X))
+
+
+@pytest.mark.parametrize("name", ["rbm", "rbm-gaussian", "rbm-linear-hidden", "stack", "stack-gaussian"])
+def test_a_fit_that_diverges_says_what_to_change(name):
+    with pytest.raises(FloatingPointError, match=r"Training diverged in epoch \d+: .* Lower learning_rate"):
+        fitted(name, rows(), learning_rate=1e300, precision="float32", batch_size=10)
+
+
+def test_steps_that_are_far_too_long_are_a_divergence_and_no_lack_of_memory():
+    with pytest.raises(FloatingPointError, match="Training diverged"):
+        machine(visible="gaussian", learning_rate=1e6, batch_size=10, max_iter=20).fit(rows())

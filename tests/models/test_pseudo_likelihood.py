@@ -112,6 +112,14 @@ def test_rows_and_columns_may_be_cut_into_any_tiles(visible, hidden, monkeypatch
         assert pseudo_log_likelihood(machine, v[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("size", [1e9, float("inf")])
+def test_real_columns_of_a_machine_that_has_diverged_have_no_value(size, generator):
+    with torch.no_grad():
+        machine = machine_from("gaussian", "bernoulli", generator=generator)
+        machine.weight.fill_(size)
+        assert pseudo_log_likelihood(machine, torch.ones(2, 8).double()).isnan().all()
+
+
 @pytest.mark.parametrize("hidden", ["bernoulli", "relu"])
 def test_columns_that_stand_for_all_do_so_in_the_mean(hidden, monkeypatch, generator):
     with torch.no_grad():
