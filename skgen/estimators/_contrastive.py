@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from skgen.estimators._loss import Loss
 from skgen.models.energy import Centers, Phase
 
 CENTER_RATE = 0.01
@@ -16,7 +17,7 @@ LARGEST_NORM = 0.999
 """Largest singular value of the weights where they must stay below 1: a variance 500 times that of the noise."""
 
 
-class ContrastiveLoss:
+class ContrastiveLoss(Loss):
     """Minus the mean log-likelihood of a Boltzmann machine: its gradient from the two phases.
 
     Parameters
@@ -47,23 +48,12 @@ class ContrastiveLoss:
 
     @property
     def scheduled(self):
-        """What changes from epoch to epoch, by its name in a record."""
         return self.phase.scheduled
 
     def begin(self, epoch):
-        """Set what changes from epoch to epoch."""
         self.phase.adapt()
 
-    def settled(self, epoch):
-        """Whether the loss of an epoch is the final one."""
-        return True
-
-    def in_user_units(self, record):
-        """A record of means as it is."""
-        return record
-
     def __call__(self, batch, generator):
-        """Add the gradient; return functions for the reported means and for the loss."""
         self.project()
         model = self.model
         if self.phase.follows(batch):
@@ -121,11 +111,9 @@ class ContrastiveLoss:
     # -- state ------------------------------------------------------------------------------------------------------
 
     def buffers(self):
-        """What one step hands to the next, by name."""
         return {"hidden_center": self.hidden_center} | self.phase.buffers()
 
     def load(self, buffers):
-        """Continue from the buffers of an earlier run."""
         if "hidden_center" in buffers:
             self.hidden_center.copy_(buffers["hidden_center"])
         self.phase.load(buffers)

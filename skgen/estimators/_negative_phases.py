@@ -6,7 +6,7 @@ import torch
 
 from skgen.models.energy import Phase
 from skgen.models.partition import TemperedPath
-from skgen.samplers import tempering
+from skgen.samplers import gibbs, tempering
 from skgen.training.representatives import read_off, representatives
 
 FIRST_LADDER = 10
@@ -92,9 +92,7 @@ class FromRows(NegativePhase):
     def __call__(self, batch, h, generator):
         if h is None:
             h = self.model.draw_hidden(self._starts(batch, generator), generator)
-        for _ in range(self.n_gibbs - 1):
-            h = self.model.draw_hidden(self.model.draw_visible(h, generator), generator)
-        v = self.model.draw_visible(h, generator)
+        v = gibbs.walk(self.model, h, self.n_gibbs, generator)
         return Phase(v, self.model.hidden_mean(v))
 
     def _starts(self, batch, generator):
