@@ -53,6 +53,11 @@ def classes_of(y):
     return (classes, index) if len(classes) <= MOST_CLASSES else None
 
 
+def draw_bar(ax, drawn, label, **options):
+    """Draw a bar of colours beside axes, as high as they are, and return it."""
+    return ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0, 0.035, 1)), label=label, **options)
+
+
 def scatter_labels(ax, points, y, name, **kwargs):
     """Scatter points (n, 2), coloured by labels if there are any, with a bar that tells them; return the points."""
     options = {"s": 12, "linewidths": 0} | kwargs
@@ -61,14 +66,14 @@ def scatter_labels(ax, points, y, name, **kwargs):
     found = classes_of(y)
     if found is None:
         drawn = ax.scatter(*points.T, c=y, **options)
-        ax.figure.colorbar(drawn, ax=ax, label=name)
+        draw_bar(ax, drawn, name)
         return drawn
     from matplotlib.colors import ListedColormap
 
     classes, index = found
     n = len(classes)
     drawn = ax.scatter(*points.T, c=index, cmap=ListedColormap(colours(n)), vmin=-0.5, vmax=n - 0.5, **options)
-    bar = ax.figure.colorbar(drawn, ax=ax, label=name, ticks=range(n))
+    bar = draw_bar(ax, drawn, name, ticks=range(n))
     bar.ax.set_yticklabels([str(each) for each in classes])
     return drawn
 

@@ -124,7 +124,7 @@ class FilterDisplay:
             ax = _base.on_axes(self, ax, _images.sheet_size(n, n_columns))
             self.image_ = _images.draw_sheet(ax, _images.sheet(images, n_columns), **_images.diverging(images) | kwargs)
             ax.set(facecolor="0.8")
-        self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label="weight") if colorbar else None
+        self.colorbar_ = _base.draw_bar(ax, self.image_, "weight") if colorbar else None
         return self
 
 

@@ -216,7 +216,7 @@ class PosteriorPlaneDisplay:
         # The darkest grey is left to the rows and ellipses on top.
         defaults = {"levels": levels, "cmap": "Greys", "extend": "min", "vmin": levels[0], "vmax": top + N_LEVELS / 2}
         self.image_ = ax.contourf(self.across, self.upwards, self.log_density, **defaults | options)
-        self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label="log-density in nats")
+        self.colorbar_ = _base.draw_bar(ax, self.image_, "log-density in nats")
 
     def _draw_rows(self, ax, palette):
         own = palette[self.labels]

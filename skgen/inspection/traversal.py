@@ -168,7 +168,7 @@ class LatentTraversalDisplay:
             feature_names = self.feature_names or _base.names_of(None, n_features)
             ax = _base.on_axes(self, ax, _images.table_size(n_lines, feature_names))
             self.image_ = _images.draw_table(ax, self.changes, self.names, feature_names, **kwargs)
-            self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label="change (std)")
+            self.colorbar_ = _base.draw_bar(ax, self.image_, "change (std)")
             return self
         images = _images.as_images(self.decoded, self.image_shape)
         ax = _base.on_axes(self, ax, _images.sheet_size(len(images), n_steps))

@@ -74,7 +74,7 @@ def test_few_labels_have_a_colour_each_and_the_bar_names_them():
     colours = drawn.get_facecolors()
     expected = [to_rgba(colour) for colour in _base.colours(3)[[1, 0, 2, 0]]]
     np.testing.assert_allclose(colours, expected)
-    bar = ax.figure.axes[1]
+    (bar,) = ax.child_axes
     assert [label.get_text() for label in bar.get_yticklabels()] == ["a", "b", "c"]
     assert bar.get_ylabel() == "letter"
 
@@ -83,7 +83,7 @@ def test_quantities_have_a_continuous_scale():
     _, ax = plt.subplots()
     drawn = _base.scatter_labels(ax, ROWS[:, :2], ROWS[:, 2], "height")
     np.testing.assert_array_equal(drawn.get_array(), ROWS[:, 2])
-    assert len(ax.figure.axes) == 2
+    assert [bar.get_ylabel() for bar in ax.child_axes] == ["height"]
 
 
 def test_ellipses_of_components_are_at_one_and_two_standard_deviations():

@@ -29,7 +29,7 @@ def test_points_are_posterior_means_with_their_labels():
     display = LatentSpaceDisplay.from_estimator(model, X, y, components=(2, 0), y_name="species")
     np.testing.assert_allclose(display.points_.get_offsets(), model.transform(X)[:, [2, 0]])
     np.testing.assert_array_equal(display.points_.get_array(), y)
-    assert [axes.get_ylabel() for axes in display.figure_.axes] == ["z0", "species"]
+    assert [axes.get_ylabel() for axes in (display.ax_, *display.ax_.child_axes)] == ["z0", "species"]
     assert display.ax_.get_aspect() == 1
 
 
