@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import BernoulliRBM
 
 from skgen import RBM
+from skgen.inspection import FilterDisplay, SamplesDisplay
 
 # sphinx_gallery_thumbnail_number = 1
 
@@ -22,16 +23,9 @@ train, test = train_test_split(X, test_size=0.2, random_state=0)
 rbm = RBM(n_components=64, max_iter=200, random_state=0).fit(train)
 
 
-def sheet(rows, columns):
-    """Rows as images beside and below each other, with gaps of 2 pixels."""
-    images = np.pad(rows.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
-    return images.reshape(-1, columns, 10, 10).swapaxes(1, 2).reshape(-1, 10 * columns)
-
-
-def show(ax, rows, columns):
-    """Binary images on grey."""
-    ax.imshow(sheet(rows, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+def show(ax, rows, n_columns):
+    """Binary images, beside and below each other."""
+    SamplesDisplay(rows, image_shape=(8, 8)).plot(ax, n_columns=n_columns, vmin=0, vmax=1)
 
 
 # %%
@@ -82,11 +76,10 @@ print(f"held-out log-likelihood: {rbm.score(test):.2f} nats per row, independent
 # for ends of strokes that are not there. scikit-learn's machine, with its own defaults and as many units, is beside it.
 
 theirs = BernoulliRBM(n_components=64, random_state=0).fit(train)
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
 for ax, name, machine in zip(axes, ("RBM", "scikit-learn's BernoulliRBM"), (rbm, theirs), strict=True):
-    bound = np.abs(machine.components_).max()
-    ax.imshow(sheet(machine.components_, 8), cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
-    ax.set(xticks=[], yticks=[], title=name, facecolor="0.8")
+    FilterDisplay.from_estimator(machine, image_shape=(8, 8), n_columns=8, ax=ax)
+    ax.set_title(name)
 
 # %%
 # Half of each digit

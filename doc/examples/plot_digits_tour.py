@@ -10,7 +10,6 @@ source of features when labels are few. It ends with pictures.
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
@@ -22,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgen import VariationalAutoencoder
+from skgen.inspection import LatentSpaceDisplay, ReconstructionDisplay, SamplesDisplay
 from skgen.likelihoods import Gaussian
 
 # %%
@@ -183,32 +183,29 @@ folder = Path("demo_output")
 folder.mkdir(exist_ok=True)
 
 
-def show(axes, rows):
-    """Draw each row as an image."""
+def images(rows):
+    """Rows with the columns that were left out."""
     full = np.zeros((len(rows), 64))
     full[:, varies] = rows
-    for ax, image in zip(axes.flat, full.reshape(-1, 8, 8), strict=True):
-        ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
+    return full
 
 
-figure, axes = plt.subplots(5, 12, figsize=(8, 3.9), layout="constrained")
-figure.suptitle("Digits drawn from the model")
-show(axes, vae.sample(60, random_state=1))
-figure.savefig(folder / "samples.png", dpi=150)
+display = SamplesDisplay(images(vae.sample(60, random_state=1)), image_shape=(8, 8))
+display.plot(n_columns=12, vmin=0, vmax=1).ax_.set_title("Digits drawn from the model")
+display.figure_.savefig(folder / "samples.png", dpi=150)
 
 # %%
 # Test rows and what is left of each after it has passed through the latent variables.
 
 rows = X_test[[np.flatnonzero(y_test == digit)[0] for digit in range(10)]]
-figure, axes = plt.subplots(2, 10, figsize=(8, 2.1), layout="constrained")
-figure.suptitle(f"Test rows (top), rebuilt from {vae.n_components} numbers (bottom)")
-show(axes, np.vstack([rows, vae.inverse_transform(vae.transform(rows))]))
-figure.savefig(folder / "reconstructions.png", dpi=150)
+rebuilt = vae.inverse_transform(vae.transform(rows))
+display = ReconstructionDisplay(images(rows), images(rebuilt), image_shape=(8, 8)).plot(vmin=0, vmax=1)
+display.ax_.set_title(f"Test rows, rebuilt from {vae.n_components} numbers")
+display.figure_.savefig(folder / "reconstructions.png", dpi=150)
 
 # %%
 # With two latent variables the whole space can be seen. Nothing here has seen a label; colours were added
-# afterwards.
+# afterwards. Ellipses show how sure the model is of where some of the rows are.
 
 plane = VariationalAutoencoder(
     n_components=2,
@@ -220,11 +217,8 @@ plane = VariationalAutoencoder(
     random_state=0,
 ).fit(X_train)
 
-figure, ax = plt.subplots(figsize=(6.5, 6), layout="constrained")
-points = ax.scatter(*plane.transform(X_train).T, c=y_train, cmap="tab10", vmin=-0.5, vmax=9.5, s=8)
-ax.set(title="Training rows in the latent space", aspect="equal")
-ax.set(xlabel="latent variable 1", ylabel="latent variable 2")
-figure.colorbar(points, label="digit", ticks=range(10))
-figure.savefig(folder / "latent_space.png", dpi=150)
+display = LatentSpaceDisplay.from_estimator(plane, X_train, y_train, y_name="digit", s=8)
+display.ax_.set_title("Training rows in the latent space")
+display.figure_.savefig(folder / "latent_space.png", dpi=150)
 
 print(f"Wrote samples.png, reconstructions.png and latent_space.png to {folder}/")

@@ -12,6 +12,7 @@ from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
 
 from skgen import GaussianMixture
+from skgen.inspection import LatentSpaceDisplay
 
 # sphinx_gallery_thumbnail_number = 2
 
@@ -59,17 +60,13 @@ ax.legend()
 
 # %%
 # For BIC a wide component under the narrow ones takes care of the tails. It overlaps with all of them, so ICL does
-# without it. Both are right: use BIC or held-out rows for a density, ICL for groups. Ellipses are at two standard
-# deviations.
+# without it. Both are right: use BIC or held-out rows for a density, ICL for groups. Ellipses are at one and two
+# standard deviations.
 
-angle = np.linspace(0, 2 * np.pi, 200)
-circle = 2 * np.column_stack([np.cos(angle), np.sin(angle)])
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharex=True, sharey=True, layout="constrained")
 for ax, name in zip(axes, ["BIC / -2n", "ICL / -2n"], strict=True):
     mixture = fitted[best[name]]
-    labels = mixture.predict(X)
-    ax.scatter(*X.T, c=labels, cmap="tab10", vmin=0, vmax=9, s=8)
-    for k, (mean, covariance) in enumerate(zip(mixture.means_, mixture.covariances_, strict=True)):
-        ax.plot(*(mean + circle @ np.linalg.cholesky(covariance).T).T, color=plt.get_cmap("tab10")(k), linewidth=2)
+    LatentSpaceDisplay.from_estimator(mixture, X, ax=ax, s=8)
     ax.set(title=f"{name.split()[0]}: {mixture.n_components_} components", xlim=(-14, 14), ylim=(-10, 16))
+    ax.label_outer()
 plt.show()
