@@ -37,12 +37,13 @@ class SamplesDisplay:
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skgen import ProbabilisticPCA
+    >>> from sklearn.datasets import load_iris
+    >>> from skgen import GaussianMixture
     >>> from skgen.inspection import SamplesDisplay
-    >>> model = ProbabilisticPCA(10, random_state=0).fit(load_digits().data)
-    >>> SamplesDisplay.from_estimator(model, n_samples=20, image_shape=(8, 8)).samples.shape
-    (20, 64)
+    >>> X = load_iris().data
+    >>> mixture = GaussianMixture(3, random_state=0).fit(X)
+    >>> SamplesDisplay.from_estimator(mixture, X, columns=(2, 3), random_state=0).samples.shape
+    (150, 4)
     """
 
     def __init__(self, samples, X=None, *, image_shape=None, columns=(0, 1), feature_names=None):

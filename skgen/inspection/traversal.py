@@ -46,14 +46,13 @@ class LatentTraversalDisplay:
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.datasets import load_iris
     >>> from skgen import ProbabilisticPCA
     >>> from skgen.inspection import LatentTraversalDisplay
-    >>> X = load_digits().data
-    >>> model = ProbabilisticPCA(4).fit(X)
-    >>> display = LatentTraversalDisplay.from_estimator(model, X, n_steps=7, image_shape=(8, 8))
+    >>> X = load_iris().data
+    >>> display = LatentTraversalDisplay.from_estimator(ProbabilisticPCA(2).fit(X), X, n_steps=7)
     >>> display.decoded.shape
-    (4, 7, 64)
+    (2, 7, 4)
     """
 
     def __init__(self, decoded, latent, names, *, scale=None, image_shape=None, feature_names=None, plane=False):
