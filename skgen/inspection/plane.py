@@ -36,7 +36,7 @@ class PosteriorPlaneDisplay:
     responsibilities : ndarray of shape (n_points, n_points, n_components)
         Probabilities of the components; the first axis goes upwards.
     log_density : ndarray of shape (n_points, n_points), default=None
-        In nats.
+        Of a row's two coordinates in the plane, in nats; of a slice, of the row in all of its columns.
     rows : ndarray of shape (n_samples, 2), default=None
         Where rows are.
     labels : ndarray of shape (n_samples,), default=None
@@ -143,6 +143,9 @@ class PosteriorPlaneDisplay:
             grid = (origin + (grid - A @ origin) @ np.linalg.pinv(A).T).astype(rows.dtype)
             with _base.unnamed():
                 shares, density = predict_proba(grid), _density_of(estimator, grid)
+            if at is None and density is not None:
+                # Densities are those of the coordinates in the plane.
+                density = density - np.linalg.slogdet(A)[1]
         else:
             shares, density = flat.predict_proba(grid), flat.score_samples(grid)
         shape = n_points, n_points

@@ -117,15 +117,12 @@ class LatentTraversalDisplay:
         decode = _base.method_of(estimator, "inverse_transform", "LatentTraversalDisplay")
         Z = np.asarray(transform(X))
         center = np.median(Z, axis=0) if start is None else np.asarray(transform(np.atleast_2d(start)))[0]
-        tail = (1 - coverage) / 2
-        ends = np.quantile(Z, [tail, 1 - tail], axis=0).astype(Z.dtype)
-        if plane and components is None:
-            components = [0, 1]
+        ends = np.quantile(Z, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).astype(Z.dtype)
         if components is None:
-            components = _strongest(decode, center, ends)
+            components = [0, 1] if plane else _strongest(decode, center, ends)
         components = _base.checked_columns(components, Z.shape[1], "components", number=2 if plane else None)
         steps = np.linspace(*ends, n_steps).astype(Z.dtype)
-        paths = _plane(center, steps, components) if plane else _lines(center, steps, components)
+        paths = (_plane if plane else _lines)(center, steps, components)
         decoded = np.asarray(decode(paths.reshape(-1, Z.shape[1]))).reshape(*paths.shape[:2], -1)
         rows = _base.checked_rows(X, missing=True)
         display = cls(

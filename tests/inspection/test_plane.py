@@ -90,6 +90,13 @@ def test_the_projection_to_directions_is_the_law_of_the_projected_rows(plane):
     np.testing.assert_allclose(display.responsibilities.reshape(100, -1), shares, atol=1e-9)
 
 
+def test_the_density_of_two_turned_and_stretched_columns_is_that_of_the_coordinates_in_the_plane():
+    mixture = GaussianMixture(3, random_state=0).fit(PLANE)
+    A = np.array([[2.0, 1.0], [-1.0, 3.0]])
+    display = DISPLAY(mixture, PLANE, plane=A, n_points=20)
+    np.testing.assert_allclose(display.log_density.ravel(), display.mixture.score_samples(grid_of(display)), rtol=1e-9)
+
+
 def test_a_slice_holds_the_other_columns_where_the_point_has_them():
     mixture = GaussianMixture(3, random_state=0).fit(X)
     at = X.mean(axis=0)
