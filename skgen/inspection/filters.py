@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_count
-from skgen.estimators._density_adapter import unwrapped
+from skgen.estimators._density_adapter import last_step
 from skgen.inspection import _base, _images
 
 
@@ -61,7 +61,8 @@ class FilterDisplay:
         ----------
         estimator : object
             Fitted, with ``components_`` as RBM, ProbabilisticPCA, FactorAnalysis, MixtureOfFactorAnalyzers and many
-            of scikit-learn's have; or a stack of machines with ``rbms_``.
+            of scikit-learn's have; or a stack of machines with ``rbms_``; or a Pipeline that ends with one, whose
+            filters are of the columns that the last step sees.
         layer : int, default=1
             Of a stack, the layer of hidden units. Above the first layer a filter is the product of the weights below,
             that of a linear network.
@@ -82,7 +83,7 @@ class FilterDisplay:
             Drawn.
         """
         check_is_fitted(estimator)
-        fitted = unwrapped(estimator)
+        fitted = last_step(estimator)
         filters = _filters(fitted, layer)
         if n_filters is not None:
             check_count(n_filters, "n_filters")

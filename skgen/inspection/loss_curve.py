@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skgen.estimators._density_adapter import unwrapped
+from skgen.estimators._density_adapter import last_step
 from skgen.inspection._base import on_axes
 
 SETTINGS = ("stage", "learning_rate", "kl_weight")
@@ -62,7 +62,8 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted, with ``history_``; or one of scikit-learn's with ``loss_curve_`` or ``lower_bounds_``.
+            Fitted, with ``history_``; or one of scikit-learn's with ``loss_curve_`` or ``lower_bounds_``; or a
+            Pipeline that ends with one.
         entries : str or list of str, default=None
             As in :meth:`plot`.
         ax : matplotlib Axes, default=None
@@ -76,7 +77,7 @@ class LossCurveDisplay:
             Drawn.
         """
         check_is_fitted(estimator)
-        fitted = unwrapped(estimator)
+        fitted = last_step(estimator)
         history = getattr(fitted, "history_", None)
         if history is None:
             curves = {entry: getattr(fitted, name, None) for name, entry in PEERS.items()}

@@ -6,6 +6,8 @@ import sklearn.decomposition
 from sklearn.datasets import load_digits, load_wine
 from sklearn.neighbors import KernelDensity
 from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skgen import RBM, FactorAnalysis, MixtureOfFactorAnalyzers, ProbabilisticPCA, RBMStack
 from skgen.inspection import FilterDisplay
@@ -59,6 +61,11 @@ def test_loadings_of_a_table_have_a_line_each_and_the_names_of_the_columns(model
 def test_factors_of_all_components_of_a_mixture_are_shown():
     model = MixtureOfFactorAnalyzers(2, n_factors=2, random_state=0).fit(WINE)
     np.testing.assert_array_equal(FilterDisplay.from_estimator(model).filters, model.components_.reshape(4, 13))
+
+
+def test_of_a_pipeline_the_last_step_is_shown():
+    model = make_pipeline(StandardScaler(), ProbabilisticPCA(2)).fit(WINE)
+    np.testing.assert_array_equal(FilterDisplay.from_estimator(model).filters, model[-1].components_)
 
 
 def test_what_has_no_filters_is_refused():

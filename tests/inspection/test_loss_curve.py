@@ -8,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KernelDensity
 from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
 
 from skgen import RBM, GaussianMixture, RBMStack, VariationalAutoencoder
 from skgen.callbacks import LossMonitor
@@ -27,7 +28,7 @@ def assert_drawn(display, history):
 
 def test_the_curves_are_the_history_of_what_is_maximised():
     mixture = GaussianMixture(3, random_state=0).fit(X)
-    display = LossCurveDisplay.from_estimator(mixture)
+    display = LossCurveDisplay.from_estimator(make_pipeline("passthrough", mixture))
     assert_drawn(display, {"lower_bound": mixture.history_["lower_bound"]})
     assert display.ax_.get_xlabel() == "iteration"
     assert display.ax_.get_ylabel() == "lower bound, nats per row"
