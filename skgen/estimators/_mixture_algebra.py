@@ -142,8 +142,7 @@ class DerivedMixtures:
         given[known] = True
         if given.all():
             raise ValueError("columns must leave at least one column that is not given.")
-        rows = torch.tensor((rows - self.center_[known])[:, np.argsort(known)])
-        log_weights, means, covariances = conditional(self._covariance, self._tensors("cpu"), torch.tensor(given), rows)
+        log_weights, means, covariances = self._conditional(given, rows[:, np.argsort(known)])
         mixtures = [
             self._derived(
                 {"log_weights": weight, "means": mean, "covariances": covariances}, self.center_[~given], ~given
@@ -151,6 +150,20 @@ class DerivedMixtures:
             for weight, mean in zip(log_weights, means, strict=True)
         ]
         return mixtures[0] if np.ndim(values) == 1 else mixtures
+
+    def _conditional(self, given, rows):
+        """Parameters of the mixtures of the other columns, relative to the center, given rows of those marked."""
+        rows = torch.tensor(rows - self.center_[given])
+        return conditional(self._covariance, self._tensors("cpu"), torch.tensor(given), rows)
+
+    def _conditional_moments(self, given, rows):
+        """Means and variances, (n_rows, others), of the other columns given rows of those marked."""
+        log_weights, means, covariances = self._conditional(given, rows)
+        variances = self._covariance.matrices(covariances).diagonal(dim1=-2, dim2=-1)
+        weights = log_weights.exp().unsqueeze(-1)
+        mean = (weights * means).sum(1)
+        variance = (weights * (variances + (means - mean.unsqueeze(1)).square())).sum(1)
+        return as_array(mean) + self.center_[~given], as_array(variance)
 
     def _places(self, columns):
         """Numbers of columns that are given by number or name."""

@@ -4,13 +4,21 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as SklearnFactorAnalysis
 from sklearn.mixture import GaussianMixture as SklearnMixture
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skgen.meta
 from skgen import Autoencoder, GaussianMixture, ProbabilisticPCA, VariationalAutoencoder
-from skgen.meta import DensitySelector, GenerativeOutlierDetector
+from skgen.meta import (
+    DensitySelector,
+    GenerativeClassifier,
+    GenerativeImputer,
+    GenerativeOutlierDetector,
+    GenerativeOverSampler,
+    GenerativeRegressor,
+)
 
 NETWORK = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
 
@@ -48,6 +56,20 @@ CONFIGURATIONS = {
         KernelDensity(),
         make_pipeline(StandardScaler(), foreign_mixture()),
     ),
+    "imputer": GenerativeImputer(random_state=0),
+    "imputer-draws": GenerativeImputer(sample_posterior=True, add_indicator=True, random_state=0),
+    "imputer-factors": GenerativeImputer(ProbabilisticPCA(1, random_state=0), keep_empty_features=True),
+    # None of scikit-learn's densities takes missing entries; its searches do where what they vary does.
+    "imputer-sklearn-search": GenerativeImputer(GridSearchCV(mixture(), {"n_components": [1, 2]}, cv=2)),
+    "sampler": GenerativeOverSampler(random_state=0),
+    "sampler-sklearn-kernels": GenerativeOverSampler(KernelDensity(), random_state=0),
+    "classifier": GenerativeClassifier(),
+    "classifier-mixtures": GenerativeClassifier(mixture(1)),
+    "classifier-sklearn-kernels": GenerativeClassifier(KernelDensity()),
+    "classifier-sklearn-scaled": GenerativeClassifier(make_pipeline(StandardScaler(), PCA(1))),
+    "regressor": GenerativeRegressor(),
+    "regressor-factors": GenerativeRegressor(ProbabilisticPCA(random_state=0)),
+    "regressor-sklearn": GenerativeRegressor(foreign_mixture()),
 }
 """Configurations by name; those around scikit-learn's estimators have its name in theirs."""
 
