@@ -76,7 +76,7 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
     -----
     A lower bound on a likelihood counts as the likelihood, so that a candidate whose ``score_kind`` is "bound" may lose
     to one that it would beat, but never wins by it. Pseudo-likelihoods, and candidates whose scores are relative to
-    different measures, are refused.
+    different measures, are refused. A frozen candidate is scored as it is: rows that it has learnt from are not unseen.
 
     Examples
     --------
