@@ -110,14 +110,18 @@ class LossCurveDisplay:
             Itself.
         """
         entries = self._chosen(entries)
-        ax = on_axes(self, ax, (6, 4))
+        new, ax = ax is None, on_axes(self, ax, (6, 4))
         self.lines_ = {}
         for entry in entries:
             values = np.asarray(self.history[entry], dtype=float)
             marker = "." if np.isfinite(values).sum() < 2 else None
             options = {"label": entry.replace("_", " "), "marker": marker} | kwargs
-            (self.lines_[entry],) = ax.plot(1 + np.arange(len(values)), values, **options)
+            # The line breaks where a stage ends, as what follows is another machine's.
+            x = np.insert(1.0 + np.arange(len(values)), self._breaks, np.nan)
+            (self.lines_[entry],) = ax.plot(x, np.insert(values, self._breaks, np.nan), **options)
         self._mark(ax)
+        if new:
+            ax.locator_params(axis="x", integer=True)
         ax.set(xlabel=self.unit, ylabel=self._quantity(entries))
         if len(entries) > 1 or self.best_line_ is not None:
             ax.legend()
@@ -136,12 +140,16 @@ class LossCurveDisplay:
             raise ValueError(f"entries must be among {sorted(self.history)}, got {unknown}.")
         return list(entries)
 
+    @property
+    def _breaks(self):
+        """Numbers of epochs after which a stage ends."""
+        return 1 + np.flatnonzero(np.diff(self.history.get("stage", [])))
+
     def _mark(self, ax):
         """Lines where a stage ends and where the best epoch is."""
         n_epochs = max(map(len, self.history.values()))
-        stages = np.asarray(self.history.get("stage", []))
-        for place in np.flatnonzero(np.diff(stages)):
-            ax.axvline(place + 1.5, color="0.8", linewidth=0.8, zorder=0)
+        for place in self._breaks:
+            ax.axvline(place + 0.5, color="0.8", linewidth=0.8, zorder=0)
         self.best_line_ = None
         if self.best is not None and 0 < self.best < n_epochs:
             self.best_line_ = ax.axvline(self.best, color="0.4", linestyle=":", label=f"best {self.unit}")

@@ -68,6 +68,10 @@ def test_the_stages_of_a_stack_are_parted():
     stages = np.array(stack.history_["stage"])
     assert edges == [place + 1.5 for place in np.flatnonzero(np.diff(stages))]
     assert 3.5 in edges
+    x, values = display.lines_[name].get_data()
+    assert np.isnan(x[3])
+    np.testing.assert_array_equal(values[:3], stack.history_[name][:3])
+    np.testing.assert_array_equal(values[4:7], stack.history_[name][3:6])
 
 
 def test_a_log_of_the_monitor_can_be_drawn():
