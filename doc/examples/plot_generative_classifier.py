@@ -19,7 +19,7 @@ from skgen import GaussianMixture
 from skgen.meta import GenerativeClassifier
 
 # %%
-# A mixture for each digit
+# A density for each digit
 # ------------------------
 #
 # The floor under the variances is what matters most, since a digit has fewer images than its covariances have entries.
