@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgen._spec import check_count
+from skgen.estimators._images import channels_first
 
 GAP, WIDE_GAP = 1, 4
 """Pixels between the images of a sheet, and between blocks of them."""
@@ -21,18 +22,9 @@ def as_images(rows, image_shape):
 
     ``image_shape`` is (height, width) or (channels, height, width), in the order of the columns.
     """
-    shape = tuple(np.atleast_1d(image_shape).tolist())
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] not in CHANNELS):
-        raise ValueError(
-            "image_shape must be (height, width) or (channels, height, width) with 1 or 3 channels, got "
-            f"{image_shape!r}."
-        )
-    if np.prod(shape) != rows.shape[-1]:
-        raise ValueError(
-            f"image_shape={image_shape!r} has {np.prod(shape)} pixels, but a row has {rows.shape[-1]} columns: their "
-            "numbers must be equal."
-        )
-    images = rows.reshape(-1, *((1, *shape) if len(shape) == 2 else shape))
+    images = channels_first(rows, image_shape)
+    if images.shape[1] not in CHANNELS:
+        raise ValueError(f"image_shape must have 1 or 3 channels to be shown, got {image_shape!r}.")
     return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 

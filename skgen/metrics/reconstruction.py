@@ -5,9 +5,10 @@ import torch
 from sklearn.utils import check_array
 from torch import nn
 
-from skgen._spec import check_count, check_number
+from skgen._spec import check_number
 from skgen.distributions import similarity
 from skgen.estimators._arrays import as_tensor, tiles
+from skgen.estimators._images import channels_first
 from skgen.metrics._samples import check_samples
 
 
@@ -62,7 +63,7 @@ def structural_similarity(X, Y, *, image_shape, data_range, sigma=1.5):
     X, Y : array-like of shape (n_samples, n_features)
         Images, one per row; row i of X is compared with row i of Y.
     image_shape : tuple of int
-        ``(height, width)`` or ``(height, width, channels)``, in the order of the columns.
+        ``(height, width)`` or ``(channels, height, width)``, in the order of the columns.
     data_range : float
         R, the largest value that a pixel can have less the smallest, such as 1.0 or 255.
     sigma : float or None, default=1.5
@@ -99,20 +100,19 @@ def structural_similarity(X, Y, *, image_shape, data_range, sigma=1.5):
     check_number(data_range, "data_range", above=0, below=np.inf)
     if sigma is not None:
         check_number(sigma, "sigma, if not None,", above=0, below=np.inf)
-    X, Y = _check_images(X, Y, image_shape)
+    x, y = (as_tensor(channels_first(rows, image_shape)) for rows in _check_pairs(X, Y))
     size = similarity.window_size(sigma)
-    if min(image_shape[:2]) < size:
+    if min(x.shape[2:]) < size:
         raise ValueError(
             f"sigma={sigma!r} needs images of at least {size} x {size} pixels, got image_shape={image_shape!r}. Choose "
             "a smaller sigma."
         )
     total = 0.0
-    for part in tiles(len(X), 20 * X.shape[1]):  # five images for each pair, filtered, and what is made of them
-        x, y = (_channels_first(array[part], image_shape) for array in (X, Y))
+    for part in tiles(len(x), 20 * x[0].numel()):  # five images for each pair, filtered, and what is made of them
         with torch.no_grad():
-            values = similarity.structural_similarity(x, y, data_range=float(data_range), sigma=sigma)
+            values = similarity.structural_similarity(x[part], y[part], data_range=float(data_range), sigma=sigma)
         total += float(values.mean(1).sum())
-    return total / len(X)
+    return total / len(x)
 
 
 def perceptual_distance(X, Y, *, network, image_shape=None):
@@ -129,7 +129,7 @@ def perceptual_distance(X, Y, *, network, image_shape=None):
         Your own function of a tensor that gives a tensor (n, n_channels, ...), or a list of them, one for each layer.
         A module is called in evaluation mode, in the dtype and on the device of its parameters.
     image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)``, in the order of the columns; the network is then given
+        ``(height, width)`` or ``(channels, height, width)``, in the order of the columns; the network is then given
         images (n, channels, height, width). None gives it rows (n, n_features).
 
     Returns
@@ -164,45 +164,27 @@ def perceptual_distance(X, Y, *, network, image_shape=None):
     """
     if getattr(network, "training", False):
         raise ValueError("network is in training mode, where it draws noise or learns. Call network.eval() first.")
-    X, Y = _check_images(X, Y, image_shape)
+    X, Y = _check_pairs(X, Y)
+    if image_shape is not None:
+        X, Y = channels_first(X, image_shape), channels_first(Y, image_shape)
     parameter = next(network.parameters(), None) if isinstance(network, nn.Module) else None
     total = 0.0
-    for part in tiles(len(X), 100 * X.shape[1]):  # features take more memory than images
-        tensors = (_channels_first(array[part], image_shape) for array in (X, Y))
+    for part in tiles(len(X), 100 * X[0].size):  # features take more memory than images
+        tensors = (as_tensor(rows[part]) for rows in (X, Y))
         with torch.no_grad():
             features = [_layers(network, x if parameter is None else x.to(parameter)) for x in tensors]
             total += float(similarity.feature_distance(*features).sum())
     return total / len(X)
 
 
-def _check_images(X, Y, image_shape):
-    """Rows of both, as many of one as of the other, and as long as the shape says."""
+def _check_pairs(X, Y):
+    """Rows of both, as many of one as of the other."""
     X, Y = check_samples(least=1, X=X, Y=Y)
     if len(X) != len(Y):
         raise ValueError(
             f"X and Y must have the same number of rows, which are compared in pairs, got {len(X)}, {len(Y)}."
         )
-    if image_shape is None:
-        return X, Y
-    if not isinstance(image_shape, tuple) or len(image_shape) not in (2, 3):
-        raise ValueError(
-            f"image_shape must be a tuple (height, width) or (height, width, channels), got {image_shape!r}."
-        )
-    for number in image_shape:
-        check_count(number, "Each number of image_shape")
-    if np.prod(image_shape) != X.shape[1]:
-        raise ValueError(
-            f"image_shape={image_shape!r} has {np.prod(image_shape)} numbers, but X has {X.shape[1]} columns."
-        )
     return X, Y
-
-
-def _channels_first(rows, image_shape):
-    """Rows as a tensor (n, channels, height, width); as they are without a shape."""
-    if image_shape is None:
-        return as_tensor(rows)
-    height, width, n_channels = (*image_shape, 1)[:3]
-    return as_tensor(rows.reshape(-1, height, width, n_channels).transpose(0, 3, 1, 2))
 
 
 def _layers(network, x):

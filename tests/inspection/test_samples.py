@@ -77,5 +77,5 @@ def test_wrong_numbers_are_refused():
         SamplesDisplay.from_estimator(mixture, n_samples=0)
     with pytest.raises(ValueError, match="columns must be 2 different numbers from 0 to 3"):
         SamplesDisplay.from_estimator(mixture, columns=(0, 9))
-    with pytest.raises(ValueError, match="has 9 pixels, but a row has 4 columns"):
+    with pytest.raises(ValueError, match="has 9 numbers, but a row has 4 columns"):
         SamplesDisplay.from_estimator(mixture, image_shape=(3, 3))
