@@ -46,7 +46,7 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
         Probabilities of the classes.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where the training rows had some.
 
     See Also

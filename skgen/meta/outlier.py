@@ -59,7 +59,7 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
         Variances of the columns, 1 for constant ones. Only with ``score_method="reconstruction"``.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where the training rows had some.
 
     See Also

@@ -33,7 +33,7 @@ class GenerativeRegressor(WeightedFit, RegressorMixin, MetaEstimatorMixin, BaseE
         The density, fitted.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where the training rows had some.
 
     See Also

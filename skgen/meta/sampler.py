@@ -56,7 +56,7 @@ class GenerativeOverSampler(MetaEstimatorMixin, BaseEstimator):
         Fitted density of each of these classes.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where the rows had some.
 
     See Also

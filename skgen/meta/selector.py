@@ -65,7 +65,7 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
         Those of the chosen candidate.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where the training rows had some.
 
     See Also
