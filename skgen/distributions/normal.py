@@ -8,6 +8,11 @@ from torch import Generator, Tensor
 LOG_2PI = math.log(2 * math.pi)
 
 
+def positive_scale(scale: Tensor) -> Tensor:
+    """Scales with 1 in place of 0, the scale of constant columns."""
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
 def normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     r"""Log-density of independent normals, summed over the last axis.
 

@@ -33,6 +33,8 @@ class GradientEstimator(FittedModule):
     """Buffers of the model; after the first come scales."""
     _continued: dict[str, str]
     """What a fit that continues another must have in common with it, and the parameters that say so."""
+    _constants_become = "reproduced as that constant"
+    """What the warning that names constant columns says of them."""
 
     @abstractmethod
     def _decide(self):
@@ -261,7 +263,7 @@ class GradientEstimator(FittedModule):
     def _warn_of_constants(self, moments):
         warn_user(
             f"Constant column(s) {column_names(self, moments.constant)} carry no information; they are "
-            "reproduced as that constant, with the smallest variance allowed."
+            f"{self._constants_become}."
         )
 
     # -- fitted state ---------------------------------------------------------------------------------------------

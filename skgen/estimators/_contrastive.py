@@ -5,7 +5,8 @@ import math
 import torch
 
 from skgen.estimators._loss import Loss
-from skgen.models.energy import Centers, Phase
+from skgen.models.contrast import Centers, Contrast
+from skgen.models.real_machine import clip_singular_values
 
 CENTER_RATE = 0.01
 """Share of a batch in the moving mean of hidden units."""
@@ -38,7 +39,7 @@ class ContrastiveLoss(Loss):
     monitor = "pseudo_log_likelihood"
 
     def __init__(self, model, phase, *, visible_center, sparsity_target=None, sparsity_cost=0.0):
-        self.model, self.phase = model, phase
+        self.model, self.phase, self.contrast = model, phase, Contrast()
         self.visible_center = visible_center
         self.sparsity_target, self.sparsity_cost = sparsity_target, sparsity_cost
         with torch.no_grad():
@@ -56,13 +57,9 @@ class ContrastiveLoss(Loss):
     def __call__(self, batch, generator):
         self.project()
         model = self.model
-        if self.phase.follows(batch):
-            hidden_mean, h = model.hidden_mean_and_draw(batch.x, generator)
-        else:
-            hidden_mean, h = model.hidden_mean(batch.x), None
-        negative = self.phase(batch, h, generator)
-        positive = Phase(batch.x, hidden_mean)
-        model.contrast(positive, negative, batch.weight, self._centers(hidden_mean, batch.weight))
+        positive, negative = self.phase.phases(batch, generator)
+        centers = self._centers(positive.hidden_mean, batch.weight)
+        self.contrast(model, positive, negative, batch.weight, centers)
         if self.sparsity_target is not None:
             self._add_sparsity(positive, batch.weight)
         if self.learns_scale:
@@ -121,17 +118,3 @@ class ContrastiveLoss(Loss):
 
 def _mean(values, weight):
     return values.mean(0) if weight is None else weight @ values / weight.sum()
-
-
-def clip_singular_values(matrix, largest):
-    """Lower the singular values of a matrix to a largest one, in place."""
-    tall = len(matrix) > matrix.shape[1]
-    gram = (matrix.t() @ matrix if tall else matrix @ matrix.t()).double()
-    squares, vectors = torch.linalg.eigh(gram)
-    # Vectors of values that are small enough have coefficient 0.
-    excess = (1 - largest / squares.clamp_min(largest**2).sqrt()).to(matrix)
-    vectors = vectors.to(matrix)
-    if tall:
-        matrix.sub_((matrix @ vectors * excess) @ vectors.t())
-    else:
-        matrix.sub_((vectors * excess) @ (vectors.t() @ matrix))

@@ -65,7 +65,7 @@ def held_out(group, weight, fraction, random_state):
     if len(group) < 2:
         raise ValueError(
             "early_stopping=True needs rows to train on and rows to validate on, got n_samples = "
-            f"{len(group)} with validation_fraction={fraction}. Pass more rows, X_val, or early_stopping=False."
+            f"{len(group)} with validation_fraction={fraction}. Pass more rows, or early_stopping=False."
         )
     if (group == group[0]).all():
         group = np.arange(len(group))

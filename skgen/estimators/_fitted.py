@@ -18,7 +18,8 @@ from skgen.estimators._warnings import warn_user
 class ModuleHolder(IterativeEstimator):
     """Base that owns the fitted state: ``weights_`` and the modules built from it when they are needed.
 
-    A module has buffers ``shift`` and ``scale`` and a method ``standardize``.
+    A module has buffers ``shift`` and ``scale``, a method ``standardize``, and a ``width``: the most numbers that it
+    holds per row at once.
     """
 
     _row_checks: dict = {}
@@ -44,10 +45,6 @@ class ModuleHolder(IterativeEstimator):
         """Rows to infer on."""
         check_is_fitted(self)
         return self._check_rows(X, training=False)
-
-    def _width(self, model):
-        """Most numbers that a model holds per row at once."""
-        return model.width
 
     def _standardize(self, model, rows):
         """Rows in the user's units, as a model takes them."""
@@ -86,7 +83,7 @@ class ModuleHolder(IterativeEstimator):
         model, X = self._module(X.dtype), as_rows(X)
         columns = []
         with torch.inference_mode():
-            for tile in tiles(len(X), n_draws * self._width(model), X.dtype.itemsize):
+            for tile in tiles(len(X), n_draws * model.width, X.dtype.itemsize):
                 x = self._standardize(model, as_tensor(X[tile]).to(model.scale.device))
                 values = [value.cpu().numpy() for value in function(model, x)]
                 # Filled in place: small arrays kept from each tile would pin the heap that its large ones leave.
@@ -126,7 +123,7 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         model = self._module(Z.dtype)
         latent = as_tensor(Z)
         with torch.inference_mode():
-            parts = tiles(len(Z), self._width(model), Z.itemsize)
+            parts = tiles(len(Z), model.width, Z.itemsize)
             return np.concatenate(
                 [as_array(self._decode(model, latent[part].to(model.scale.device))) for part in parts]
             )

@@ -25,6 +25,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
     """
 
     score_kind = "bound"
+    _constants_become = "reproduced as that constant, with the smallest variance that the likelihood allows"
 
     @abstractmethod
     def _warm_up_epochs(self):

@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from skgen.models.energy import Phase
+from skgen.models.contrast import Phase
 from skgen.models.partition import TemperedPath
+from skgen.models.real_machine import linear_root
 from skgen.samplers import gibbs, tempering
 from skgen.training.representatives import read_off, representatives
 
@@ -42,13 +43,9 @@ class NegativePhase(ABC):
         self.base_bias = base_bias
         self.scheduled = {}
 
-    def follows(self, batch):
-        """Whether the states start at hidden units drawn given each row of the batch."""
-        return False
-
     @abstractmethod
-    def __call__(self, batch, h, generator):
-        """The states, as a Phase, for the gradient on a batch; ``h`` are drawn given its rows, or None."""
+    def phases(self, batch, generator):
+        """The rows of a batch as a Phase, and the states of the machine to set against them as another."""
 
     def begin(self, generator):
         """Start what does not start from rows."""
@@ -73,12 +70,8 @@ class NegativePhase(ABC):
                 old = buffers[name]
                 buffer.copy_(old[torch.arange(len(buffer)) % len(old)])
 
-    def _walk(self, h, generator):
-        """Gibbs steps from hidden states: the last visible states as a Phase, and hidden states drawn from them."""
-        for _ in range(self.n_gibbs):
-            v = self.model.draw_visible(h, generator)
-            mean, h = self.model.hidden_mean_and_draw(v, generator)
-        return Phase(v, mean), h
+    def _phase(self, v):
+        return Phase(v, self.model.hidden_mean(v))
 
 
 class FromRows(NegativePhase):
@@ -86,14 +79,14 @@ class FromRows(NegativePhase):
 
     distinct = cumulative = None
 
-    def follows(self, batch):
-        return not self.full and batch.weight is None
-
-    def __call__(self, batch, h, generator):
-        if h is None:
+    def phases(self, batch, generator):
+        if self.full or batch.weight is not None:
+            positive = self._phase(batch.x)
             h = self.model.draw_hidden(self._starts(batch, generator), generator)
-        v = gibbs.walk(self.model, h, self.n_gibbs, generator)
-        return Phase(v, self.model.hidden_mean(v))
+        else:
+            mean, h = self.model.hidden_mean_and_draw(batch.x, generator)
+            positive = Phase(batch.x, mean)
+        return positive, self._phase(gibbs.walk(self.model, h, self.n_gibbs, generator))
 
     def _starts(self, batch, generator):
         """Rows drawn systematically by their weights; of a single batch in an order that rows define themselves.
@@ -113,21 +106,32 @@ class FromRows(NegativePhase):
         return rows[read_off(cumulative, heights)]
 
 
-class Persistent(NegativePhase):
+class FreePhase(NegativePhase):
+    """States that do not depend on the rows of the batch."""
+
+    def phases(self, batch, generator):
+        return self._phase(batch.x), self.draw(generator)
+
+    @abstractmethod
+    def draw(self, generator):
+        """States of the machine for one gradient, as a Phase."""
+
+
+class Persistent(FreePhase):
     """Persistent contrastive divergence: chains that go on from step to step (Tieleman 2008)."""
 
     chains = None
 
     def begin(self, generator):
         model = self.model
-        h = model.weight.new_zeros(self.n_chains, len(model.weight))
         with torch.no_grad():
-            self.chains = model.draw_hidden(model.draw_visible(h, generator), generator)
+            self.chains = model.draw_hidden(model.draw_visible_alone(self.n_chains, generator), generator)
 
-    def __call__(self, batch, h, generator):
-        phase, h = self._walk(self.chains, generator)
+    def draw(self, generator):
+        v = gibbs.walk(self.model, self.chains, self.n_gibbs, generator)
+        mean, h = self.model.hidden_mean_and_draw(v, generator)
         self.chains.copy_(h)
-        return phase
+        return Phase(v, mean)
 
     def hidden_states(self):
         return self.chains
@@ -136,7 +140,7 @@ class Persistent(NegativePhase):
         return {"chains": self.chains}
 
 
-class Tempered(NegativePhase):
+class Tempered(FreePhase):
     """Persistent chains with replicas at higher temperatures, which exchange their states (Desjardins et al. 2010).
 
     The ladder of temperatures is changed between epochs, so that neighbours accept some 40 % of the exchanges.
@@ -146,19 +150,18 @@ class Tempered(NegativePhase):
 
     def begin(self, generator):
         betas = torch.linspace(0, 1, FIRST_LADDER, dtype=torch.float64)
-        h = self.model.weight.new_zeros(self.n_chains * len(betas), len(self.model.weight))
         with torch.no_grad():
-            self._own(tempering.init(self.model.draw_visible(h, generator), betas.to(h.device)))
+            v = self.model.draw_visible_alone(self.n_chains * len(betas), generator)
+            self._own(tempering.init(v, betas.to(v.device)))
 
-    def __call__(self, batch, h, generator):
+    def draw(self, generator):
         # Weights have changed since the last step, and so have products of states with them.
         path = TemperedPath(self.model, self.base_bias)
         state = self.state._replace(x=path.state(self.state.x))
         for _ in range(self.n_gibbs):
             state = tempering.step(path, state, generator)
         self._own(state._replace(x=state.x.v))
-        v = tempering.coldest(state).v
-        return Phase(v, self.model.hidden_mean(v))
+        return self._phase(tempering.coldest(state).v)
 
     def adapt(self):
         if bool((self.state.offered < FEWEST_OFFERS).any()):
@@ -197,25 +200,13 @@ class Tempered(NegativePhase):
             self._own(state._replace(x=x.flatten(0, 1)))
 
 
-class ClosedForm(NegativePhase):
+class ClosedForm(FreePhase):
     """States with exactly the moments of a machine whose units are all linear: no chains, no noise."""
 
-    def __call__(self, batch, h, generator):
+    def draw(self, generator):
         mean, root = linear_root(self.model)
         root *= len(root) ** 0.5
-        v = torch.cat([mean + root, mean - root])
-        return Phase(v, self.model.hidden_mean(v))
-
-
-def linear_root(model):
-    """Mean of the visible units of a machine of linear units, and a matrix R whose R^T R is their covariance."""
-    singular, right = torch.linalg.svd(model.weight, full_matrices=False)[1:]
-    bias = model.features(model.visible_bias) + model.hidden_bias @ model.weight
-    mean = bias + (right @ bias * (1 / (1 - singular**2) - 1)) @ right
-    root = (right.T * (1 / torch.sqrt(1 - singular**2) - 1)) @ right
-    root.diagonal().add_(1)
-    scale = torch.exp(model.log_scale)
-    return mean * scale, root * scale
+        return self._phase(torch.cat([mean + root, mean - root]))
 
 
 NEGATIVE_PHASES = {"cd": FromRows, "pcd": Persistent, "tempering": Tempered, "exact": ClosedForm}

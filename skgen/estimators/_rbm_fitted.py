@@ -8,12 +8,12 @@ from skgen._spec import check_choice, check_count
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._density import DensityEstimator
-from skgen.estimators._negative_phases import linear_root
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
 from skgen.models.enumeration import MOST_STATES
 from skgen.models.partition import has_exact_log_partition, log_partition
 from skgen.models.pseudo_likelihood import pseudo_log_likelihood
+from skgen.models.real_machine import is_linear, linear_root
 from skgen.samplers import gibbs
 
 SETTLING = 1000
@@ -110,20 +110,19 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         generator = self._generator(random_state, model.scale.device)
         parts = []
         with torch.inference_mode():
-            for tile in tiles(n_samples, self._width(model)):
+            for tile in tiles(n_samples, model.width):
                 index = np.arange(tile.start, tile.stop)
                 parts.append(as_array(self._restore(model, self._drawn(model, index, n_steps, generator))))
         return np.concatenate(parts)
 
     def _drawn(self, model, index, n_steps, generator):
         """Visible states at the ends of chains with some numbers."""
-        if model.visible.scaled and self._architecture["hidden"] == "gaussian":
+        if is_linear(model):
             mean, root = linear_root(model)
             noise = torch.empty((len(index), len(mean)), dtype=mean.dtype, device=mean.device)
             return mean + noise.normal_(generator=generator) @ root
         if self.chains_ is None:
-            h = model.weight.new_zeros(len(index), len(model.weight))
-            h = model.draw_hidden(model.draw_visible(h, generator), generator)
+            h = model.draw_hidden(model.draw_visible_alone(len(index), generator), generator)
         else:
             h = torch.tensor(self.chains_[index % len(self.chains_)]).to(model.weight)
         return gibbs.walk(model, h, n_steps, generator)
@@ -187,7 +186,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         generator = self._generator(random_state, model.scale.device)
         filled = np.empty_like(rows)
         with torch.inference_mode():
-            for tile in tiles(len(rows), 2 * self._width(model), rows.itemsize):
+            for tile in tiles(len(rows), 2 * model.width, rows.itemsize):
                 values = as_tensor(rows[tile]).to(model.scale.device)
                 filled[tile] = as_array(self._filled(model, values, method, n_steps, generator))
         return np.where(np.isnan(rows), filled, as_rows(X)[:])
@@ -195,7 +194,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
     def _filled(self, model, rows, method, n_steps, generator):
         known = self._kind.clamp(~rows.isnan())
         v = self._standardize(model, rows.nan_to_num())
-        start = model.draw_visible(model.weight.new_zeros(len(v), len(model.weight)), generator)
+        start = model.draw_visible_alone(len(v), generator)
         state = gibbs.init(model, torch.where(known, v, start), generator)
         total, n_first = torch.zeros_like(v), n_steps // 2
         for i in range(n_steps):

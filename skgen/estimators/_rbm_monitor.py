@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from skgen.estimators._arrays import as_tensor, tiles
+from skgen.estimators._arrays import as_tensor
+from skgen.estimators._data import mean_over_rows, shares
 from skgen.models.pseudo_likelihood import NODES, pseudo_log_likelihood, takes_quadrature
 
 UNITS = 2**22
@@ -21,10 +22,13 @@ ROWS_IN_PART = 50
 
 
 class WatchedRows:
-    """Some rows, encoded and standardised, and their shares.
+    """Some rows, encoded and standardised.
 
     Attributes
     ----------
+    v : Tensor of shape (n_rows, n_visible)
+    share : Tensor of shape (n_rows,)
+        Shares of the rows in a mean.
     columns : Tensor of shape (n_rows, n_columns) or None
         Columns of each row that stand for all of them; None where all are evaluated.
     """
@@ -36,25 +40,25 @@ class WatchedRows:
         if takes_quadrature(model) and n_cells < n_visible * min(FEWEST_ROWS, len(X)):
             n_rows = times * ROWS_IN_PART
             n_columns = int(np.clip(n_cells // min(n_rows, len(X)), 1, n_visible))
-        rows, weight = _chosen(X, weight, n_rows, seed)
+        rows, self.share = _chosen(X, weight, n_rows, seed)
         prepare = estimator._standardizer(rows)
         self.v = (rows if prepare is None else prepare(rows)).to(model.weight)
-        self.weight = torch.full((len(rows),), 1 / len(rows), dtype=torch.float64) if weight is None else weight
         self.columns = None
         if n_columns < n_visible:
             self.columns = _some_columns(len(rows), n_columns, n_visible, seed).to(self.v.device)
 
     def mean(self, function):
         """Mean of a function of visible states with one value per row."""
-        return self._mean([function(self.v[tile]) for tile in tiles(len(self.v), 1)])
+        return mean_over_rows(lambda part: function(self.v[part]), self.share, self.v.shape[1])
 
     def pseudo_log_likelihood(self, model):
         """Mean over rows, in the units of X."""
-        value = pseudo_log_likelihood(model, self.v, self.columns) + model.log_jacobian
-        return self._mean([value])
 
-    def _mean(self, parts):
-        return float(torch.cat([part.double().cpu() for part in parts]) @ self.weight)
+        def values(part):
+            columns = None if self.columns is None else self.columns[part]
+            return pseudo_log_likelihood(model, self.v[part], columns) + model.log_jacobian
+
+        return mean_over_rows(values, self.share, self.v.shape[1])
 
 
 def _affordable(model, n_rows):
@@ -73,14 +77,14 @@ def _some_columns(n_rows, n_columns, n_visible, seed):
 
 
 def _chosen(X, weight, n_rows, seed):
-    """At most so many rows, as a tensor, with their shares, None for equal ones."""
+    """At most so many rows, as a tensor, and their shares."""
     if len(X) <= n_rows:
-        return as_tensor(X[:]), None if weight is None else torch.from_numpy(weight / weight.sum())
+        return as_tensor(X[:]), shares(weight, len(X))
     random = np.random.RandomState(seed)
     share = None if weight is None else weight / weight.sum()
     index = np.sort(random.choice(len(X), n_rows, p=share))
     rows = X[index]
-    return as_tensor(rows if isinstance(rows, np.ndarray) else rows[:]), None
+    return as_tensor(rows if isinstance(rows, np.ndarray) else rows[:]), shares(None, n_rows)
 
 
 def monitor(estimator, loss, data, validation, model, seed):
@@ -92,11 +96,10 @@ def monitor(estimator, loss, data, validation, model, seed):
 
     def measures():
         loss.project()
-        with torch.no_grad():
-            found = {"pseudo_log_likelihood": training.pseudo_log_likelihood(model)}
-            if held is not None:
-                found["validation_pseudo_log_likelihood"] = held.pseudo_log_likelihood(model)
-                found["free_energy_gap"] = held.mean(model.free_energy) - training.mean(model.free_energy)
+        found = {"pseudo_log_likelihood": training.pseudo_log_likelihood(model)}
+        if held is not None:
+            found["validation_pseudo_log_likelihood"] = held.pseudo_log_likelihood(model)
+            found["free_energy_gap"] = held.mean(model.free_energy) - training.mean(model.free_energy)
         return found
 
     return measures

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
+from skgen.distributions.normal import positive_scale
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, tiles
 from skgen.estimators._data import column_names
 from skgen.estimators._warnings import warn_user
-from skgen.likelihoods.base import positive_scale
 
 MOST_CATEGORIES = 1000
 """Distinct values of a column above which it is taken for numbers by mistake."""

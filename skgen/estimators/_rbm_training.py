@@ -23,6 +23,7 @@ class TrainedMachine(FittedMachine):
 
     # -- assembly ---------------------------------------------------------------------------------------------------
 
+    _constants_become = "modelled as that constant and noise, which has variance 1 until learning lowers it"
     _continued = {name: name for name in ("n_components", "visible", "hidden", "variance")}
 
     def _decide(self):
@@ -100,9 +101,6 @@ class TrainedMachine(FittedMachine):
 
     def _decode(self, model, z):
         return self._restore(model, model.visible_mean(z))
-
-    def _width(self, model):
-        return 2 * sum(model.weight.shape)
 
     def _moments(self, before, X, weight):
         return self._kind.moments(before, X, weight)

@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skgen.distributions.normal import positive_scale
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
 from skgen.estimators._data import held_out, numbered, split_rows, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import ModuleHolder
@@ -16,7 +17,6 @@ from skgen.estimators._softmax import SoftmaxLoss, mean_log_prob
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._training import TrainingRun, training_dtype
 from skgen.estimators.rbm_stack import RBMStack
-from skgen.likelihoods.base import positive_scale
 from skgen.models.classifier import SoftmaxClassifier
 from skgen.networks import MLP
 from skgen.training.flat import FlatParameters

@@ -7,7 +7,7 @@ import torch
 from skgen.estimators._contrastive import SCALE_BOUNDS, SCALE_STEP
 from skgen.estimators._loss import Loss
 from skgen.estimators._negative_phases import Persistent
-from skgen.models.energy import Phase
+from skgen.models.contrast import Contrast, Phase
 
 BURN_IN = 100
 """Gibbs steps of the chains of the top before the first gradient."""
@@ -32,7 +32,7 @@ class UpDownLoss(Loss):
     monitor = "wake"
 
     def __init__(self, network, *, n_gibbs, n_chains, shared):
-        self.network, self.shared = network, shared
+        self.network, self.shared, self.contrast = network, shared, Contrast()
         base_bias = network.top.visible_bias.detach()
         self.phase = Persistent(network.top, n_gibbs=n_gibbs, n_chains=n_chains, base_bias=base_bias, full=shared)
         self.scales = [each.log_scale for each in network.generation if isinstance(each.log_scale, torch.nn.Parameter)]
@@ -42,7 +42,7 @@ class UpDownLoss(Loss):
         self.phase.begin(generator)
         with torch.no_grad():
             for _ in range(BURN_IN):
-                self.phase(None, None, generator)
+                self.phase.draw(generator)
 
     def in_user_units(self, record):
         return record | {"wake": record["wake"] + float(self.network.log_jacobian)}
@@ -52,8 +52,8 @@ class UpDownLoss(Loss):
         for log_scale in self.scales:
             log_scale.data.clamp_(*map(math.log, SCALE_BOUNDS))
         awake = network.wake(batch.x, generator, batch.weight, shared=self.shared)
-        negative = self.phase(None, None, generator)
-        top.contrast(Phase(awake[-1], top.hidden_mean(awake[-1])), negative, batch.weight)
+        negative = self.phase.draw(generator)
+        self.contrast(top, Phase(awake[-1], top.hidden_mean(awake[-1])), negative, batch.weight)
         asleep = network.sleep(negative.v, generator)
         for log_scale in self.scales:
             log_scale.grad.mul_(SCALE_STEP)

@@ -285,7 +285,7 @@ class RBMStack(StackLearner):
         generator = self._generator(source, model.scale.device)
         rows = np.empty((n_samples, self.n_features_in_), dtype=self._dtype)
         with torch.inference_mode():
-            for tile in tiles(n_samples, self._width(model)):
+            for tile in tiles(n_samples, model.width):
                 h = as_tensor(states[tile]).to(model.scale)
                 rows[tile] = as_array(model.restore(model.descend(h, generator)[0]))
         return rows

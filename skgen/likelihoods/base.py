@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
@@ -98,11 +97,6 @@ class Likelihood(nn.Module, ABC):
             return value, lambda cotangent: pullback(cotangent)[0]
 
         return trace
-
-
-def positive_scale(scale: Tensor) -> Tensor:
-    """Scales with 1 in place of 0, the scale of constant columns."""
-    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 @dataclass

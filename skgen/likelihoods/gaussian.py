@@ -9,8 +9,8 @@ from torch import Generator, Tensor, nn
 from skgen._spec import check_choice, check_number
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.distributions.normal import LOG_2PI, standard_normal
-from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, positive_scale
+from skgen.distributions.normal import LOG_2PI, positive_scale, standard_normal
+from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization
 
 VARIANCES = ("fixed", "shared", "feature", "network")
 DEFAULT_VARIANCE = 0.1

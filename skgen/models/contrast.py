@@ -1,14 +1,12 @@
 """The gradient of a Boltzmann machine's log-likelihood from states of the data and states of the machine."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from skgen.models.energy import RestrictedBoltzmannMachine
 from skgen.networks.products import low_precision_product
-
-if TYPE_CHECKING:
-    from skgen.models.energy import RestrictedBoltzmannMachine
 
 MOST_WORKSPACES = 4
 """Buffers are kept for so many pairs of numbers of rows; a run has at most three."""
@@ -47,7 +45,7 @@ class Workspace:
         The last row.
     """
 
-    def __init__(self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int) -> None:
+    def __init__(self, machine: RestrictedBoltzmannMachine, n_positive: int, n_negative: int) -> None:
         n, like = n_positive + n_negative, machine.weight.detach()
         self.visible = like.new_zeros(n + 1, like.shape[1])
         self.hidden = like.new_zeros(n + 1, like.shape[0])
@@ -65,7 +63,7 @@ class Workspace:
         positive.copy_((weight / -len(positive)).unsqueeze(1))
         negative.copy_(weight.mean() / len(negative))
 
-    def fill(self, machine: "RestrictedBoltzmannMachine", phases: tuple[Phase, Phase], center: Tensor | None) -> None:
+    def fill(self, machine: RestrictedBoltzmannMachine, phases: tuple[Phase, Phase], center: Tensor | None) -> None:
         """Write the states of both phases, those of h about their centre."""
         inverse = None if machine.log_scale is None else torch.exp(-machine.log_scale.detach())
         for phase, (visible, hidden, signs) in zip(phases, self._phases, strict=True):
@@ -105,13 +103,9 @@ class Contrast:
     def __init__(self) -> None:
         self._spaces: dict[tuple[int, int, bool, torch.dtype, torch.device], Workspace] = {}
 
-    def __reduce__(self) -> tuple[type["Contrast"], tuple[()]]:
-        """Buffers are not copied: in a copy they might no longer be views of each other."""
-        return Contrast, ()
-
     def __call__(
         self,
-        machine: "RestrictedBoltzmannMachine",
+        machine: RestrictedBoltzmannMachine,
         positive: Phase,
         negative: Phase,
         weight: Tensor | None = None,
@@ -138,7 +132,7 @@ class Contrast:
         _gradient(machine.visible_bias).add_(machine.features(torch.mv(visible.t(), shares)).detach())
 
     def _space(
-        self, machine: "RestrictedBoltzmannMachine", n_positive: int, n_negative: int, weighted: bool
+        self, machine: RestrictedBoltzmannMachine, n_positive: int, n_negative: int, weighted: bool
     ) -> Workspace:
         weight = machine.weight
         key = n_positive, n_negative, weighted, weight.dtype, weight.device
@@ -149,7 +143,7 @@ class Contrast:
         return self._spaces[key]
 
     @staticmethod
-    def _add_scale(machine: "RestrictedBoltzmannMachine", space: Workspace, centers: Centers | None) -> None:
+    def _add_scale(machine: RestrictedBoltzmannMachine, space: Workspace, centers: Centers | None) -> None:
         """Gradient of log s, with the ordinary gradient of W."""
         if machine.log_scale is None or machine.log_scale.grad is None:
             return

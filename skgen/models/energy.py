@@ -3,13 +3,9 @@
 import torch
 from torch import Generator, Tensor, nn
 
-from skgen.distributions.normal import LOG_2PI
-from skgen.likelihoods.base import positive_scale
-from skgen.models.contrast import Centers, Contrast, Phase
+from skgen.distributions.normal import LOG_2PI, positive_scale
 from skgen.networks.products import low_precision_product
 from skgen.units.base import Units, reusable
-
-__all__ = ["BoltzmannMachine", "Centers", "Phase", "RestrictedBoltzmannMachine", "TemperedMachine"]
 
 WEIGHT_SCALE = 0.01
 """Standard deviation of the weights at the start (Hinton 2010)."""
@@ -100,6 +96,10 @@ class BoltzmannMachine:
         """One draw of v given h, (rows, n_visible)."""
         return self._from_features(self.visible.draw(self.visible_field(h), generator))
 
+    def draw_visible_alone(self, n_rows: int, generator: Generator) -> Tensor:
+        """Draws of v given h = 0, as if there were no hidden units, (n_rows, n_visible)."""
+        return self.draw_visible(self.weight.new_zeros(n_rows, self.hidden.n_units), generator)
+
     def hidden_mean_and_draw(self, v: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """E[h | v] and a draw of h given v, twice (rows, n_hidden)."""
         return self.hidden.mean_and_draw(self.hidden_field(v), generator)
@@ -151,15 +151,6 @@ class BoltzmannMachine:
                 f"largest singular value of its weights is below 1, got {norm:.6g}. Scale the weights down, or take "
                 f"bernoulli hidden units."
             )
-
-    def tempered(self, inverse_temperature: float | Tensor, base_bias: Tensor) -> "TemperedMachine":
-        r"""The machine on the way from independent units, at 0, to itself, at 1.
-
-        Weights and hidden biases are multiplied by :math:`\beta`, the visible biases are
-        :math:`(1 - \beta) a_0 + \beta a` with the given base bias (in the units of v), and the scale stays. The weights
-        are not copied. :math:`\beta` may be a tensor (rows, 1), one for each row.
-        """
-        return TemperedMachine(self, inverse_temperature, base_bias)
 
     def _affine(self, bias: Tensor, inputs: Tensor, matrix: Tensor) -> Tensor:
         beta = self.inverse_temperature
@@ -226,7 +217,11 @@ class RestrictedBoltzmannMachine(BoltzmannMachine, nn.Module):
             self.register_buffer("log_scale", start if visible.scaled else None)
         self.register_buffer("shift", torch.zeros(visible.n_units))
         self.register_buffer("scale", torch.ones(visible.n_units))
-        self._contrast = Contrast()
+
+    @property
+    def width(self) -> int:
+        """Most numbers held per row at once, for sizing tiles."""
+        return 2 * (self.visible.n_units + self.hidden.n_units)
 
     def initialize(self, mean: Tensor, scale: Tensor, generator: Generator, *, least: float = 1e-3) -> None:
         """Set standardisation and starting values from each column's mean and standard deviation.
@@ -257,15 +252,14 @@ class RestrictedBoltzmannMachine(BoltzmannMachine, nn.Module):
         """Log-determinant of the standardisation, to add to log-densities of v."""
         return -torch.log(self.scale).sum()
 
-    def contrast(
-        self, positive: Phase, negative: Phase, weight: Tensor | None = None, centers: Centers | None = None
-    ) -> None:
-        """Add the gradient of minus the mean log-likelihood to the parameters' ``.grad``; see :class:`Contrast`."""
-        self._contrast(self, positive, negative, weight, centers)
-
 
 class TemperedMachine(BoltzmannMachine):
-    """A machine at another temperature that shares the weights; see :meth:`BoltzmannMachine.tempered`."""
+    r"""A machine on the way from independent units, at 0, to another machine, at 1, whose weights it shares.
+
+    Weights and hidden biases are multiplied by :math:`\beta`, the visible biases are
+    :math:`(1 - \beta) a_0 + \beta a` with the given base bias (in the units of v), and the scale stays.
+    :math:`\beta` may be a tensor (rows, 1), one for each row.
+    """
 
     def __init__(self, machine: BoltzmannMachine, inverse_temperature: float | Tensor, base_bias: Tensor) -> None:
         beta = inverse_temperature

@@ -8,10 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from skgen._spec import check_choice
-from skgen.models.energy import BoltzmannMachine
+from skgen.models.energy import BoltzmannMachine, TemperedMachine
 from skgen.models.enumeration import MOST_STATES, can_enumerate, enumerated_log_partition
+from skgen.models.real_machine import is_linear, linear_log_partition
 from skgen.samplers.annealed import Path, anneal, estimate, reverse_estimate, temperatures
-from skgen.units import GaussianUnits
 
 METHODS = ("auto", "exact", "ais")
 
@@ -56,7 +56,7 @@ class CopiedMachine(BoltzmannMachine):
 
 def has_exact_log_partition(machine: BoltzmannMachine) -> bool:
     """Whether :func:`log_partition_exact` gives a value."""
-    return _closed(machine) or can_enumerate(machine)
+    return is_linear(machine) or can_enumerate(machine)
 
 
 @torch.no_grad()
@@ -73,8 +73,8 @@ def log_partition_exact(machine: BoltzmannMachine) -> Tensor:
     """
     machine.require_normalizable()
     machine = CopiedMachine(machine, torch.float64)
-    if _closed(machine):
-        return _linear_log_partition(machine)
+    if is_linear(machine):
+        return linear_log_partition(machine)
     if not can_enumerate(machine):
         raise ValueError(
             f"The exact log Z takes a layer of at most {MOST_STATES} joint states (20 binary units), or two linear "
@@ -82,23 +82,6 @@ def log_partition_exact(machine: BoltzmannMachine) -> Tensor:
             f"method='ais'."
         )
     return enumerated_log_partition(machine)
-
-
-def _closed(machine: BoltzmannMachine) -> bool:
-    return isinstance(machine.visible, GaussianUnits) and isinstance(machine.hidden, GaussianUnits)
-
-
-def _linear_log_partition(machine: BoltzmannMachine) -> Tensor:
-    r"""Of two linear layers, with :math:`K = I - W W^T` and :math:`c = b + W (a / s)`.
-
-    .. math:: \log Z = \tfrac12 (c \cdot K^{-1} c - \log |K|)
-    """
-    weight = machine.weight * machine.inverse_temperature
-    field = machine.hidden_bias + weight @ machine.features(machine.visible_bias)
-    factor = torch.linalg.cholesky(torch.eye(len(weight)).to(weight) - weight @ weight.t())
-    half = torch.linalg.solve_triangular(factor, field.unsqueeze(1), upper=False)
-    value: Tensor = 0.5 * half.square().sum() - torch.log(torch.diagonal(factor)).sum()
-    return value
 
 
 # -- annealed ------------------------------------------------------------------------------------------------------
@@ -112,7 +95,7 @@ class Coupled(NamedTuple):
 
 
 class TemperedPath(Path[Coupled]):
-    r"""From independent visible units, at 0, to a machine, at 1, by :meth:`BoltzmannMachine.tempered`.
+    r"""From independent visible units, at 0, to a machine, at 1, by :class:`~skgen.models.energy.TemperedMachine`.
 
     A step is one of block Gibbs sampling, two products of matrices. The hidden biases rise with the temperature as the
     weights do, so that at 0 the law of v is that of units with the fields of ``base_bias``, and log Z is known.
@@ -143,12 +126,11 @@ class TemperedPath(Path[Coupled]):
 
     def at(self, beta: float | Tensor) -> BoltzmannMachine:
         """The machine at an inverse temperature, or at one for each row."""
-        return self.machine.tempered(_column(beta), self.base_bias)
+        return TemperedMachine(self.machine, _column(beta), self.base_bias)
 
     def draw(self, n_chains: int, generator: Generator) -> Coupled:
         """Chains drawn from the law at 0."""
-        h = self.machine.weight.new_zeros(n_chains, self.machine.hidden.n_units)
-        return self.state(self.at(0.0).draw_visible(h, generator))
+        return self.state(self.at(0.0).draw_visible_alone(n_chains, generator))
 
     def log_density(self, beta: float | Tensor, x: Coupled) -> Tensor:
         return -self.at(beta).free_energy(x.v, x.coupled)

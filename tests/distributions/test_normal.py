@@ -7,6 +7,7 @@ from skgen.distributions.normal import (
     antithetic_normal,
     kl_to_standard_normal,
     normal_log_prob,
+    positive_scale,
     sobol_normal,
     sobol_uniform,
     standard_normal_log_prob,
@@ -77,3 +78,7 @@ def test_global_state_is_untouched(generator):
     sobol_normal(8, 2, 0)
     antithetic_normal(8, 2, generator)
     assert process_state() == before
+
+
+def test_constant_columns_have_scale_one():
+    assert positive_scale(torch.tensor([0.0, 2.0])).tolist() == [1.0, 2.0]

@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from skgen.likelihoods.base import Likelihood, Standardization, positive_scale
+from skgen.distributions.normal import positive_scale
+from skgen.likelihoods.base import Likelihood, Standardization
 from tests.parts import normal
 
 
@@ -51,7 +52,3 @@ def test_rows_are_not_redrawn_and_there_is_no_noise_variance_unless_given(genera
     assert likelihood.augment(x, generator=generator) is x
     assert likelihood.noise_variance() is None
     assert likelihood.support is None
-
-
-def test_constant_columns_have_scale_one():
-    assert positive_scale(torch.tensor([0.0, 2.0])).tolist() == [1.0, 2.0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from skgen.models.energy import RestrictedBoltzmannMachine
+from skgen.models.energy import RestrictedBoltzmannMachine, TemperedMachine
 from skgen.training.flat import FlatParameters
 from skgen.units import BernoulliUnits, GaussianUnits, ReluUnits
 from tests.boltzmann import PAIRS, grid, machine_from, states_from
@@ -134,7 +134,7 @@ def test_the_density_is_normalizable_where_the_largest_singular_value_is_below_o
         assert machine.is_normalizable() == good == bool((torch.linalg.eigvalsh(precision) > 0).all())
     with pytest.raises(ValueError, match=r"largest singular value of its weights is below 1, got 1\.001"):
         machine.require_normalizable()
-    tempered = machine.tempered(0.5, machine.visible_bias)
+    tempered = TemperedMachine(machine, 0.5, machine.visible_bias)
     assert tempered.is_normalizable()
     tempered.require_normalizable()
 
@@ -161,7 +161,7 @@ def test_a_tempered_machine_is_one_with_other_parameters(visible, hidden, beta, 
     other.visible_bias.copy_((1 - beta) * base + beta * machine.visible_bias)
     v, h = states_from(machine.visible, 6, generator), states_from(machine.hidden, 6, generator)
     column = torch.full((6, 1), beta).double()
-    for tempered in (machine.tempered(beta, base), machine.tempered(column, base)):
+    for tempered in (TemperedMachine(machine, beta, base), TemperedMachine(machine, column, base)):
         assert tempered.weight is machine.weight
         coupled = machine.coupled(v)
         torch.testing.assert_close(tempered.free_energy(v), other.free_energy(v))
@@ -179,12 +179,12 @@ def test_a_tempered_machine_is_one_with_other_parameters(visible, hidden, beta, 
 def test_at_temperature_zero_units_are_independent(visible, hidden, generator):
     machine = machine_from(visible, hidden, generator=generator, n_visible=2, n_hidden=2, size=0.4)
     base, v = normal(2, generator=generator), states_from(machine.visible, 5, generator)
-    start = machine.tempered(0.0, base)
+    start = TemperedMachine(machine, 0.0, base)
     states, log_weight = visible_grid(machine)
     log_partition = torch.logsumexp(log_weight - start.free_energy(states), 0)
     torch.testing.assert_close(start.independent_log_partition(), log_partition, rtol=1e-9, atol=1e-9)
     column = torch.zeros(5, 1).double()
-    by_row = machine.tempered(column, base)
+    by_row = TemperedMachine(machine, column, base)
     torch.testing.assert_close(by_row.independent_log_partition(), log_partition.expand(5), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(by_row.free_energy(v), start.free_energy(v))
 
@@ -192,8 +192,10 @@ def test_at_temperature_zero_units_are_independent(visible, hidden, generator):
 def test_rows_at_temperatures_of_their_own_have_the_values_of_each_alone(generator):
     machine = machine_from("bernoulli", "bernoulli", generator=generator)
     v, base, beta = states_from(machine.visible, 6, generator), torch.zeros(8).double(), torch.rand(6, 1).double()
-    together = machine.tempered(beta, base).free_energy(v)
-    alone = [machine.tempered(float(b), base).free_energy(row.unsqueeze(0)) for b, row in zip(beta, v, strict=True)]
+    together = TemperedMachine(machine, beta, base).free_energy(v)
+    alone = [
+        TemperedMachine(machine, float(b), base).free_energy(row.unsqueeze(0)) for b, row in zip(beta, v, strict=True)
+    ]
     torch.testing.assert_close(together, torch.cat(alone))
 
 

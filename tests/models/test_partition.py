@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from skgen.models.energy import RestrictedBoltzmannMachine
+from skgen.models.energy import RestrictedBoltzmannMachine, TemperedMachine
 from skgen.models.partition import (
     LogPartition,
     TemperedPath,
@@ -80,7 +80,7 @@ def test_the_exact_constant_is_the_sum_over_all_states(visible, hidden, generato
 @pytest.mark.parametrize(("visible", "hidden"), CLOSED)
 def test_a_tempered_machine_has_an_exact_constant_too(visible, hidden, generator):
     machine = small(visible, hidden, generator)
-    tempered = machine.tempered(0.6, normal(2, generator=generator))
+    tempered = TemperedMachine(machine, 0.6, normal(2, generator=generator))
     torch.testing.assert_close(
         log_partition_exact(tempered), log_partition_by_brute_force(tempered).detach(), rtol=1e-10, atol=1e-10
     )

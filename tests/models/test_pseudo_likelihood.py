@@ -7,6 +7,7 @@ import torch
 from scipy.integrate import quad
 
 from skgen.models import pseudo_likelihood
+from skgen.models.energy import TemperedMachine
 from skgen.models.pseudo_likelihood import pseudo_log_likelihood
 from skgen.units import HIDDEN_UNITS
 from tests.boltzmann import PAIRS, machine_from, states_from
@@ -156,7 +157,7 @@ def test_large_weights_give_finite_values(size, generator):
 def test_a_tempered_machine_has_the_values_of_its_own_law(generator):
     with torch.no_grad():
         machine = machine_from("bernoulli", "bernoulli", generator=generator)
-        tempered = machine.tempered(0.3, torch.zeros(8).double())
+        tempered = TemperedMachine(machine, 0.3, torch.zeros(8).double())
         v = states_from(machine.visible, 7, generator)
         expected = torch.stack([one_at_a_time(tempered, row) for row in v])
         torch.testing.assert_close(pseudo_log_likelihood(tempered, v), expected)

@@ -10,7 +10,8 @@ from torch import Generator, Tensor, nn
 
 from skgen._spec import check_number
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, positive_scale
+from skgen.distributions.normal import positive_scale
+from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization
 
 DEFAULT_SCALE = 0.3
 """Starting scale as a share of a column's standard deviation."""
