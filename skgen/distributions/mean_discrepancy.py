@@ -4,6 +4,7 @@ A kernel is a function of rows (n, features) and (m, features) that gives (n, m)
 that memory grows with the number of rows and not with its square, as long as no gradient is recorded.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,19 +16,30 @@ BLOCK = 2048
 """Rows and columns of the blocks in which sums over pairs are taken."""
 
 
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+def squared_distances(x: Tensor, y: Tensor, accuracy: float = math.inf) -> Tensor:
     r"""The :math:`|x_i - y_j|^2` of rows, by a matrix product; (n, features) and (m, features) give (n, m).
 
-    Rows are taken relative to the mean of y, so that an offset that all share costs no digits.
+    Rows are taken relative to the median of y, so that neither an offset that all share nor a few rows far from all
+    others cost digits. Where rounding errors may exceed ``accuracy`` all the same, as between two groups far apart,
+    distances come from differences, which takes longer.
     """
-    center = y.detach().mean(0)
+    center = y.detach().median(0).values
     x, y = x - center, y - center
-    return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.mT).clamp_min(0)
+    lengths, others = x.square().sum(1, keepdim=True), y.square().sum(1)
+    if math.isfinite(accuracy) and _rounding(lengths, others) > accuracy:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return (lengths + others - 2 * x @ y.mT).clamp_min(0)
+
+
+def _rounding(lengths: Tensor, others: Tensor) -> float:
+    """Bound of the error of the squared distances of rows with such squared lengths."""
+    return 8 * torch.finfo(lengths.dtype).eps * float(lengths.detach().max() + others.detach().max())
 
 
 def gaussian_kernel(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
     r""":math:`\exp(-|x - y|^2 / 2 h^2)`, (n, m); characteristic, so that only equal distributions have distance 0."""
-    return torch.exp(squared_distances(x, y) * (-0.5 / bandwidth**2))
+    accuracy = math.sqrt(torch.finfo(x.dtype).eps) * bandwidth**2
+    return torch.exp(squared_distances(x, y, accuracy) * (-0.5 / bandwidth**2))
 
 
 def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -41,12 +53,9 @@ def median_distance(x: Tensor) -> float:
     Pairs of equal rows are left out, since in discrete data they may be more than half. Memory grows with the square
     of the number of rows.
     """
-    squares = squared_distances(x, x)
-    # Equal rows are apart by rounding errors, which grow with the rows' lengths.
-    rounding = 8 * torch.finfo(x.dtype).eps * (x - x.mean(0)).square().sum(1).max()
-    upper = squares[torch.ones_like(squares, dtype=torch.bool).triu(1)]
-    apart = upper[upper > rounding]
-    return float(apart.median().sqrt()) if len(apart) else 1.0
+    distances = torch.pdist(x.detach())
+    apart = distances[distances > 0]
+    return float(apart.median()) if len(apart) else 1.0
 
 
 def mean_discrepancy(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:

@@ -46,12 +46,16 @@ def structural_similarity(x: Tensor, y: Tensor, *, data_range: float, sigma: flo
     Tensor of shape (...)
     """
     weights = _window(sigma, x)
+    # Variances and covariances do not depend on the origin, but their digits do.
+    origin = x.detach().mean((-2, -1), keepdim=True)
+    x, y = x - origin, y - origin
     stacked = torch.stack([x, y, x * x, y * y, x * y])
     mean_x, mean_y, square_x, square_y, product = _filtered(stacked, weights)
     unbiased = 1.0 if sigma is not None else UNIFORM_SIZE**2 / (UNIFORM_SIZE**2 - 1)
     variances = unbiased * (square_x - mean_x.square() + square_y - mean_y.square())
     covariance = unbiased * (product - mean_x * mean_y)
     c1, c2 = ((share * data_range) ** 2 for share in STABILIZERS)
+    mean_x, mean_y = mean_x + origin, mean_y + origin
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     similarity: Tensor = luminance * (2 * covariance + c2) / (variances + c2)
     return similarity.mean((-2, -1))
@@ -98,4 +102,7 @@ def feature_distance(features_x: Sequence[Tensor], features_y: Sequence[Tensor])
 
 def _directions(features: Tensor) -> Tensor:
     """Vectors along the axis of channels, scaled to length 1; their gradient is finite at 0, unlike the length's."""
-    return features / torch.sqrt(features.square().sum(1, keepdim=True) + TINY**2)
+    # In units of the largest entry no square overflows; the quotient does not depend on the units.
+    unit = features.detach().abs().amax(1, keepdim=True).clamp_min(TINY)
+    features = features / unit
+    return features / torch.sqrt(features.square().sum(1, keepdim=True) + (TINY / unit) ** 2)

@@ -6,6 +6,9 @@ from sklearn.utils import check_array
 
 from skgen.estimators._arrays import tiles
 
+LEAST, LARGEST = 1e-45, 1e45
+"""Range of the numbers whose squares, and the cubes of these, float64 holds; that of float32 lies within."""
+
 
 def check_samples(*, least=2, allow_nan=False, **samples):
     """Samples by name as float64 arrays with the same columns and at least so many rows each."""
@@ -30,23 +33,52 @@ def check_samples(*, least=2, allow_nan=False, **samples):
     return list(arrays.values())
 
 
+def check_squares(X, name):
+    """ValueError where squares of the numbers would be infinite, or would vanish."""
+    largest = np.abs(X).max(initial=0.0)
+    if largest > LARGEST or 0 < largest < LEAST:
+        raise ValueError(
+            f"The largest number in {name} is {largest:.3g}, and squares are taken: it must be from {LEAST:g} to "
+            f"{LARGEST:g}. Multiply the columns by a constant."
+        )
+
+
 def feature_blocks(X, feature_map, name):
     """Features of rows, block after block; the rows themselves without a map."""
+    if feature_map is None:
+        check_squares(X, name)
     for part in tiles(len(X), X.shape[1]):
         features = X[part]
         if feature_map is not None:
-            features = check_array(feature_map(features), dtype=np.float64, input_name=f"feature_map({name})")
-            if len(features) != len(X[part]):
-                raise ValueError(
-                    f"feature_map must give one row of numbers for each row of {name}, got an array of shape "
-                    f"{features.shape} for {len(X[part])} rows."
-                )
+            features = _mapped(features, feature_map, name)
+            check_squares(features, f"feature_map({name})")
         yield features
+
+
+def check_finite(value, name, remedy):
+    """The value; ValueError where it is no finite number."""
+    if not np.isfinite(value):
+        raise ValueError(f"{name} is {value}, which is no number to rely on. {remedy}")
+    return value
+
+
+def _mapped(rows, feature_map, name):
+    """What a map makes of rows, as an array with a row for each."""
+    features = check_array(feature_map(rows), dtype=np.float64, input_name=f"feature_map({name})")
+    if len(features) != len(rows):
+        raise ValueError(
+            f"feature_map must give one row of numbers for each row of {name}, got an array of shape "
+            f"{features.shape} for {len(rows)} rows."
+        )
+    return features
 
 
 def features_of(X, feature_map, name):
     """Features of all rows."""
-    return X if feature_map is None else np.concatenate(list(feature_blocks(X, feature_map, name)))
+    if feature_map is None:
+        check_squares(X, name)
+        return X
+    return np.concatenate(list(feature_blocks(X, feature_map, name)))
 
 
 def distance_blocks(X, Y):

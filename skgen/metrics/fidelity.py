@@ -61,6 +61,7 @@ def precision_recall_density_coverage(X_real, X_generated, *, n_neighbors=5, fea
     check_count(n_neighbors, "n_neighbors")
     real, generated = check_samples(least=n_neighbors + 1, X_real=X_real, X_generated=X_generated)
     real, generated = features_of(real, feature_map, "X_real"), features_of(generated, feature_map, "X_generated")
+    _check_as_wide(real, generated)
     radius, reach = _radii(real, n_neighbors), _radii(generated, n_neighbors)
     n_balls = np.zeros(len(generated))
     recalled, covered = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
@@ -75,6 +76,15 @@ def precision_recall_density_coverage(X_real, X_generated, *, n_neighbors=5, fea
         density=float(n_balls.mean() / n_neighbors),
         coverage=float(covered.mean()),
     )
+
+
+def _check_as_wide(real, generated):
+    """ValueError where a feature map gives the two samples different numbers of features."""
+    if real.shape[1] != generated.shape[1]:
+        raise ValueError(
+            f"feature_map gives {real.shape[1]} features of X_real, but {generated.shape[1]} of X_generated: it must "
+            "give as many of both."
+        )
 
 
 def _radii(X, n_neighbors):
@@ -132,6 +142,7 @@ def frechet_distance(X_real, X_generated, *, feature_map=None):
     real, generated = check_samples(X_real=X_real, X_generated=X_generated)
     mean, factor = _moments(feature_blocks(real, feature_map, "X_real"))
     other_mean, other_factor = _moments(feature_blocks(generated, feature_map, "X_generated"))
+    _check_as_wide(factor, other_factor)
     # With S = F'F the root in the formula has the singular values of F1 F2' as eigenvalues.
     overlap = np.linalg.svd(factor @ other_factor.T, compute_uv=False).sum()
     traces = (factor**2).sum() + (other_factor**2).sum()
@@ -195,5 +206,6 @@ def kernel_distance(X_real, X_generated, *, feature_map=None):
     """
     real, generated = check_samples(X_real=X_real, X_generated=X_generated)
     x, y = (as_tensor(features_of(X, feature_map, name)) for X, name in ((real, "X_real"), (generated, "X_generated")))
+    _check_as_wide(x, y)
     with torch.no_grad():
         return float(mean_discrepancy(x, y, cubic_kernel))

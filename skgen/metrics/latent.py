@@ -44,8 +44,18 @@ def cluster_accuracy(y_true, y_pred):
         raise ValueError(
             f"y_true and y_pred must have the same number of labels, at least 1, got {len(y_true)} and {len(y_pred)}."
         )
+    for labels, name in ((y_true, "y_true"), (y_pred, "y_pred")):
+        _check_present(labels, name)
+        if labels.dtype.kind == "f" and (labels % 1 != 0).any():
+            raise ValueError(f"{name} must have labels, got numbers that are not whole. Cut them into bins beforehand.")
     table = contingency_matrix(y_true, y_pred)
     return float(table[linear_sum_assignment(-table)].sum() / len(y_true))
+
+
+def _check_present(labels, name):
+    """ValueError where labels are missing."""
+    if any(label is None or label != label for label in labels.ravel().tolist()):
+        raise ValueError(f"{name} must have a label for each row, but some are missing. Leave those rows out.")
 
 
 def mutual_information_gap(Z, factors, *, n_bins=20):
@@ -88,10 +98,11 @@ def mutual_information_gap(Z, factors, *, n_bins=20):
     Z = check_array(Z, dtype=np.float64, input_name="Z", ensure_min_samples=2, ensure_min_features=2)
     factors = np.asarray(factors)
     factors = factors[:, None] if factors.ndim == 1 else factors
-    if factors.ndim != 2 or len(factors) != len(Z):
+    if factors.ndim != 2 or len(factors) != len(Z) or not factors.shape[1]:
         raise ValueError(
             f"factors must have one row for each of the {len(Z)} rows of Z, got the shape {factors.shape}."
         )
+    _check_present(factors, "factors")
     binned = np.column_stack([_bins(column, n_bins) for column in Z.T])
     return float(np.mean([_gap(binned, factor, k) for k, factor in enumerate(factors.T)]))
 
@@ -107,6 +118,11 @@ def _gap(binned, factor, k):
     if len(values) == 1:
         raise ValueError(
             f"Column {k} of factors has a single value, {values[0]}, of which nothing can tell. Leave it out."
+        )
+    if len(values) > len(factor) / 2:
+        raise ValueError(
+            f"Column {k} of factors has {len(values)} values in {len(factor)} rows, too many to count how often they "
+            "come together with others. Cut it into bins."
         )
     second, first = np.sort([mutual_info_score(labels, column) for column in binned.T])[-2:]
     return (first - second) / mutual_info_score(labels, labels)  # the entropy

@@ -9,7 +9,10 @@ from skgen._spec import check_number
 from skgen.distributions import similarity
 from skgen.estimators._arrays import as_tensor, tiles
 from skgen.estimators._images import channels_first
-from skgen.metrics._samples import check_samples
+from skgen.metrics._samples import check_finite, check_samples, check_squares
+
+RANGE_ROUNDING = 1e-6
+"""Share by which pixels may exceed their range, as those in single precision do."""
 
 
 def mean_squared_reconstruction(estimator, X, y=None):
@@ -47,7 +50,14 @@ def mean_squared_reconstruction(estimator, X, y=None):
                 "inverse_transform, and scikit-learn's decompositions that have one, such as PCA."
             )
     rows = check_array(X, dtype=np.float64, input_name="X")
-    return float(np.mean((np.asarray(estimator.inverse_transform(estimator.transform(X))) - rows) ** 2))
+    rebuilt = np.asarray(estimator.inverse_transform(estimator.transform(X)))
+    if rebuilt.shape != rows.shape:
+        raise ValueError(
+            f"{type(estimator).__name__}.inverse_transform gives an array of shape {rebuilt.shape} for rows of shape "
+            f"{rows.shape}: it must give them back in their own columns."
+        )
+    error = float(np.mean((rebuilt - rows) ** 2))
+    return check_finite(error, "The mean squared error", "Look at what inverse_transform gives, or scale X.")
 
 
 def structural_similarity(X, Y, *, image_shape, data_range, sigma=1.5):
@@ -100,7 +110,9 @@ def structural_similarity(X, Y, *, image_shape, data_range, sigma=1.5):
     check_number(data_range, "data_range", above=0, below=np.inf)
     if sigma is not None:
         check_number(sigma, "sigma, if not None,", above=0, below=np.inf)
-    x, y = (as_tensor(channels_first(rows, image_shape)) for rows in _check_pairs(X, Y))
+    X, Y = _check_pairs(X, Y)
+    _check_range(X, Y, data_range)
+    x, y = (as_tensor(channels_first(rows, image_shape)) for rows in (X, Y))
     size = similarity.window_size(sigma)
     if min(x.shape[2:]) < size:
         raise ValueError(
@@ -174,7 +186,7 @@ def perceptual_distance(X, Y, *, network, image_shape=None):
         with torch.no_grad():
             features = [_layers(network, x if parameter is None else x.to(parameter)) for x in tensors]
             total += float(similarity.feature_distance(*features).sum())
-    return total / len(X)
+    return check_finite(total / len(X), "The distance", "Look at what network gives for X and Y.")
 
 
 def _check_pairs(X, Y):
@@ -187,9 +199,23 @@ def _check_pairs(X, Y):
     return X, Y
 
 
+def _check_range(X, Y, data_range):
+    """ValueError where both lists of images have a wider range than pixels can have, or squares are beyond float64."""
+    for values, name in ((np.array([data_range]), "data_range"), (X, "X"), (Y, "Y")):
+        check_squares(values, name)
+    spread = min(np.ptp(X), np.ptp(Y))
+    if spread > data_range * (1 + RANGE_ROUNDING):
+        raise ValueError(
+            f"data_range={data_range!r} is less than the range of the numbers in X and in Y, {spread:.6g}: pass that "
+            "of the pixels, such as 255."
+        )
+
+
 def _layers(network, x):
     features = network(x)
     layers = [features] if isinstance(features, torch.Tensor) else list(features)
+    if not layers:
+        raise ValueError("network must give a tensor or a list of tensors, got an empty list.")
     for layer in layers:
         if layer.ndim < 2 or len(layer) != len(x):
             raise ValueError(

@@ -12,7 +12,7 @@ from skgen._spec import check_count
 from skgen.estimators._arrays import seed_from
 from skgen.estimators._density_adapter import draw
 from skgen.metrics._permutations import permutation_pvalue
-from skgen.metrics._samples import check_samples, distance_blocks
+from skgen.metrics._samples import check_samples, check_squares, distance_blocks
 
 N_NEIGHBORS = 5
 """Nearest rows of the same class of which one is interpolated to, as many as SMOTE takes."""
@@ -114,7 +114,8 @@ def _sources(density, rows, label, scale):
     try:
         fitted = clone(density).fit(rows)
     except ValueError as error:
-        raise ValueError(f"density cannot be fitted to the {len(rows)} rows of class {label!r}: {error}") from error
+        name = np.asarray(label).item()
+        raise ValueError(f"density cannot be fitted to the {len(rows)} rows of class {name!r}: {error}") from error
     neighbors = _neighbors(rows / scale)
     return {
         "synthetic": lambda random_state: draw(fitted, len(rows), seed_from(random_state)),
@@ -195,6 +196,7 @@ def memorization_test(X_train, X_holdout, X_generated, *, n_permutations=1000, r
     True
     """
     train, holdout, generated = check_samples(least=1, X_train=X_train, X_holdout=X_holdout, X_generated=X_generated)
+    check_squares(np.concatenate([train, holdout, generated]), "X_train, X_holdout and X_generated")
     check_count(n_permutations, "n_permutations")
     random_state = check_random_state(random_state)
     n_nearest = np.zeros(len(train) + len(holdout))

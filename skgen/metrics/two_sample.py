@@ -15,7 +15,7 @@ from skgen._spec import check_count, check_number
 from skgen.distributions.mean_discrepancy import divided_discrepancies, gaussian_kernel, median_distance
 from skgen.estimators._arrays import as_tensor, seed_from
 from skgen.metrics._permutations import permutation_pvalue
-from skgen.metrics._samples import check_samples
+from skgen.metrics._samples import check_samples, check_squares
 
 N_MEDIAN_ROWS = 1000
 """Rows, drawn from both samples, whose distances the median is taken of."""
@@ -73,8 +73,10 @@ def mmd_test(X, Y, *, bandwidth="median", n_permutations=200, random_state=None)
     check_count(n_permutations, "n_permutations")
     if bandwidth != "median":
         check_number(bandwidth, 'bandwidth, if not "median",', above=0, below=np.inf)
+        check_squares(np.array([bandwidth]), "bandwidth")
     random_state = check_random_state(random_state)
     pooled = np.concatenate([X, Y])
+    check_squares(pooled, "X and Y")
     if bandwidth == "median":
         some = random_state.permutation(len(pooled))[:N_MEDIAN_ROWS]
         bandwidth = median_distance(as_tensor(pooled[some]))
@@ -141,6 +143,12 @@ def classifier_two_sample_test(X, Y, *, estimator=None, test_size=0.5, random_st
     learnt, held, labels_learnt, labels_held = train_test_split(
         rows, labels, test_size=test_size, stratify=labels, random_state=random_state
     )
+    for part, name in ((labels_learnt, "learn from"), (labels_held, "hold out")):
+        if np.bincount(part, minlength=2).min() == 0:
+            raise ValueError(
+                f"test_size={test_size} leaves no row of one sample to {name}; they have {len(X)} and {len(Y)} rows. "
+                "Choose another share, or pass more rows."
+            )
     if estimator is None:
         estimator = HistGradientBoostingClassifier(random_state=seed_from(random_state))
     classifier = clone(estimator).fit(learnt, labels_learnt)

@@ -112,6 +112,21 @@ def test_distances_keep_their_digits_far_from_the_origin(generator):
     torch.testing.assert_close(squared_distances(x + 1e6, y + 1e6), expected, rtol=1e-8, atol=1e-8)
 
 
+def test_a_row_far_from_all_others_takes_no_digits_from_their_distances(generator):
+    x = normal(6, 3, generator=generator)
+    far = torch.cat([x, torch.full((1, 3), 1e12, dtype=x.dtype)])
+    torch.testing.assert_close(squared_distances(far, far)[:6, :6], squared_distances(x, x), rtol=1e-12, atol=1e-12)
+    assert median_distance(far) < 10
+
+
+def test_the_gaussian_kernel_sees_two_groups_however_far_apart(generator):
+    x = normal(6, 3, generator=generator)
+    both = torch.cat([x, x + 2.0**30])
+    expected = torch.block_diag(*[gaussian_kernel(x, x, 1.0)] * 2)
+    # Rows near 2**30 are themselves rounded to 2**-22.
+    torch.testing.assert_close(gaussian_kernel(both, both, 1.0), expected, rtol=0, atol=1e-5)
+
+
 def test_the_median_is_that_of_distinct_rows(generator):
     x = normal(20, 3, generator=generator)
     torch.testing.assert_close(median_distance(x), float(torch.pdist(x).median()))

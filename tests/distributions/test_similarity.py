@@ -100,3 +100,10 @@ def test_feature_distance_has_gradients_even_at_zero(generator):
     zero = torch.zeros(2, 3, 4, requires_grad=True)
     feature_distance([zero], [zero.detach()]).sum().backward()
     assert zero.grad.isfinite().all()
+
+
+def test_the_distance_of_directions_does_not_depend_on_their_lengths(generator):
+    x, y = (torch.randn(5, 4, generator=generator) for _ in range(2))
+    expected = feature_distance([x], [y])
+    for factor in (1e-5, 1e25):
+        torch.testing.assert_close(feature_distance([factor * x], [factor * y]), expected, rtol=1e-5, atol=0)

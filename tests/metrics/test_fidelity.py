@@ -143,3 +143,12 @@ def test_too_few_rows_for_the_neighbours_are_refused():
         precision_recall_density_coverage(np.eye(8), np.eye(8)[:5])
     with pytest.raises(ValueError, match="n_neighbors must be an integer of at least 1, got 0"):
         precision_recall_density_coverage(np.eye(8), np.eye(8), n_neighbors=0)
+
+
+@pytest.mark.parametrize("metric", [precision_recall_density_coverage, frechet_distance, kernel_distance])
+def test_features_of_different_numbers_or_beyond_squares_are_refused(metric):
+    X, Y = np.random.RandomState(0).standard_normal((2, 20, 3))
+    with pytest.raises(ValueError, match="feature_map gives 3 features of X_real, but 2 of X_generated"):
+        metric(X, Y[:10], feature_map=lambda rows: rows[:, : 3 if len(rows) == 20 else 2])
+    with pytest.raises(ValueError, match="The largest number in X_generated is"):
+        metric(X, 1e200 * Y)

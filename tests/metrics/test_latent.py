@@ -28,6 +28,21 @@ def test_labels_that_do_not_pair_are_refused(y_true, y_pred):
         cluster_accuracy(y_true, y_pred)
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1.0, np.nan, 2.0], "must have a label for each row, but some are missing"),
+        (["a", None, "b"], "must have a label for each row, but some are missing"),
+        ([0.5, 1.0, 1.5], "must have labels, got numbers that are not whole"),
+    ],
+)
+def test_what_is_no_label_is_refused_on_either_side(labels, message):
+    with pytest.raises(ValueError, match=f"y_true {message}"):
+        cluster_accuracy(labels, [0, 0, 1])
+    with pytest.raises(ValueError, match=f"y_pred {message}"):
+        cluster_accuracy([0, 0, 1], labels)
+
+
 def test_the_gap_of_discrete_variables_is_its_definition():
     """With as many bins as values every variable is known, and all informations follow from the counts."""
     source = np.random.RandomState(0)
@@ -67,6 +82,9 @@ def test_the_gap_is_the_mean_over_factors_and_keeps_under_monotone_maps():
         (np.eye(4)[:, :1], [0, 1, 0, 1], {}, "minimum of 2 is required"),
         (np.eye(4), [0, 1, 0], {}, r"factors must have one row for each of the 4 rows of Z, got the shape \(3, 1\)"),
         (np.eye(4), [[0, 1]] * 4, {}, "Column 0 of factors has a single value, 0"),
+        (np.eye(4), np.empty((4, 0)), {}, r"factors must have one row .* got the shape \(4, 0\)"),
+        (np.eye(4), [0, 1, np.nan, 1], {}, "factors must have a label for each row, but some are missing"),
+        (np.eye(4), [0.1, 0.2, 0.3, 0.4], {}, "Column 0 of factors has 4 values in 4 rows, too many to count"),
         (np.eye(4), [0, 1, 0, 1], {"n_bins": 1}, "n_bins must be an integer of at least 2, got 1"),
     ],
 )

@@ -65,6 +65,8 @@ def test_grey_images_have_one_channel(images):
         ({"image_shape": 576}, r"image_shape must be \(height, width\) or"),
         ({"image_shape": (16.0, 36)}, r"image_shape must be .*, whole numbers, got \(16\.0, 36\)"),
         ({"image_shape": (8, 72)}, r"sigma=1\.5 needs images of at least 11 x 11 pixels, got image_shape=\(8, 72\)"),
+        ({"data_range": 1e200}, "The largest number in data_range is 1e"),
+        ({"data_range": 0.5}, r"data_range=0\.5 is less than the range of the numbers in X and in Y"),
         ({"data_range": 0}, "data_range must be a number > 0"),
         ({"sigma": -1}, "sigma, if not None, must be a number > 0"),
     ],
@@ -114,3 +116,32 @@ def test_a_network_that_would_draw_noise_or_loses_rows_is_refused(images):
         perceptual_distance(*images, network=torch.nn.Dropout())
     with pytest.raises(ValueError, match=r"one entry for each of the 6 rows, got the shape \(\)"):
         perceptual_distance(*images, network=torch.sum)
+
+
+def test_an_origin_far_away_costs_similarity_no_digits(images):
+    """Where both means are far above the range the quotient of means is 1, at any distance."""
+    near, far = (
+        structural_similarity(*(rows + origin for rows in images), image_shape=(16, 36), data_range=1.0)
+        for origin in (1e4, 1e6)
+    )
+    np.testing.assert_allclose(near, far, atol=1e-7)
+
+
+@pytest.mark.parametrize("rebuilt", [np.zeros((10, 1)), np.full((10, 2), np.nan)])
+def test_rows_that_do_not_come_back_have_no_error(rebuilt):
+    class Lossy:
+        def transform(self, X):
+            return X
+
+        def inverse_transform(self, X):
+            return rebuilt
+
+    with pytest.raises(ValueError, match=r"Lossy\.inverse_transform gives an array|The mean squared error is nan"):
+        mean_squared_reconstruction(Lossy(), np.ones((10, 2)))
+
+
+def test_a_network_without_numbers_gives_no_distance(images):
+    with pytest.raises(ValueError, match="The distance is nan"):
+        perceptual_distance(*images, network=lambda x: x * torch.nan)
+    with pytest.raises(ValueError, match="got an empty list"):
+        perceptual_distance(*images, network=lambda x: [])

@@ -3,7 +3,16 @@ import pandas as pd
 import pytest
 
 from skgen.estimators import _arrays
-from skgen.metrics._samples import check_samples, distance_blocks, feature_blocks, features_of
+from skgen.metrics._samples import (
+    LARGEST,
+    LEAST,
+    check_finite,
+    check_samples,
+    check_squares,
+    distance_blocks,
+    feature_blocks,
+    features_of,
+)
 
 
 @pytest.fixture
@@ -73,3 +82,20 @@ def test_distances_are_symmetric_to_the_last_bit():
     np.testing.assert_array_equal(forward, backward.T)
     np.testing.assert_allclose(forward, ((X[:, None] - Y) ** 2).sum(axis=-1), rtol=1e-13)
     assert (np.concatenate([distance for _, distance in distance_blocks(X, X)]).diagonal() == 0).all()
+
+
+def test_numbers_whose_squares_float64_does_not_hold_are_refused_by_name():
+    for X in (np.zeros((2, 2)), np.full((2, 2), LEAST), np.full((2, 2), -LARGEST), np.empty((0, 2))):
+        check_squares(X, "A")
+    for factor in (1e-200, 1e200):
+        with pytest.raises(ValueError, match=r"The largest number in A is 1e[-+]200, and squares are taken"):
+            check_squares(np.array([[0, -factor]]), "A")
+        with pytest.raises(ValueError, match=r"The largest number in feature_map\(A\)"):
+            features_of(np.ones((2, 2)), lambda rows, factor=factor: factor * rows, "A")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_refused(value):
+    assert check_finite(1.5, "The distance", "") == 1.5
+    with pytest.raises(ValueError, match=r"The distance is .*, which is no number to rely on\. Look there\."):
+        check_finite(value, "The distance", "Look there.")

@@ -167,3 +167,9 @@ def test_ties_count_in_equal_parts():
     result = memorization_test([[0.0], [5.0]], [[0.0], [2.0]], [[0.0]], random_state=0)
     assert result.share_closer_to_train == 0.5
     assert memorization_test([[0.0]], [[1.0]], [[0.0]], random_state=0).share_closer_to_train == 1
+
+
+def test_distances_beyond_float64_are_refused():
+    X = 1e200 * np.random.RandomState(0).standard_normal((20, 2))
+    with pytest.raises(ValueError, match="The largest number in X_train, X_holdout and X_generated is"):
+        memorization_test(X, X, X)

@@ -153,3 +153,29 @@ def test_the_area_is_scikit_learn_s():
     source = np.random.RandomState(0)
     labels, scores = source.randint(2, size=60), source.randint(5, size=60).astype(float)
     assert two_sample._rank_sum(scores, labels)[0] == pytest.approx(roc_auc_score(labels, scores))
+
+
+@pytest.mark.parametrize("far", [1e9, 1e12])
+def test_a_row_far_from_all_others_does_not_blind_the_test(far):
+    X, Y = np.random.RandomState(0).standard_normal((2, 100, 2)) + np.array([0, 1])[:, None, None]
+    X[0] = far
+    result = mmd_test(X, Y, random_state=0)
+    assert result.pvalue < 0.01
+    assert result.bandwidth < 10
+
+
+def test_no_p_value_comes_from_numbers_whose_squares_float64_does_not_hold():
+    X = np.random.RandomState(0).standard_normal((20, 2))
+    for factor in (1e-200, 1e200):
+        with pytest.raises(ValueError, match="The largest number in X and Y is"):
+            mmd_test(factor * X, factor * X)
+        with pytest.raises(ValueError, match="The largest number in bandwidth is"):
+            mmd_test(X, X, bandwidth=factor)
+
+
+def test_a_split_without_rows_of_a_sample_is_refused():
+    X = np.random.RandomState(0).standard_normal((60, 2))
+    with pytest.raises(
+        ValueError, match=r"test_size=0\.05 leaves no row of one sample to hold out; they"
+    ):
+        classifier_two_sample_test(X[:4], X[4:], test_size=0.05)
