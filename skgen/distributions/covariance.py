@@ -118,8 +118,11 @@ class Covariance(ABC):
         """The inverse of :meth:`unconstrain`."""
 
     @abstractmethod
-    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
-        """Standard normal noise (rows, features) given one covariance, or one for each row; they may be singular."""
+    def scaled(self, covariance: Tensor, noise: Tensor, index: Tensor | None = None) -> Tensor:
+        """Standard normal noise (rows, features) given one covariance, or one for each row; they may be singular.
+
+        With an ``index`` (rows,) there are some covariances, and it says which of them each row has.
+        """
 
     @abstractmethod
     def matrices(self, covariance: Tensor) -> Tensor:
@@ -259,9 +262,10 @@ class Full(Covariance):
         factor = factor.index_put((group, i, j), numbers[:, n_features:])
         return factor @ factor.mT
 
-    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
+    def scaled(self, covariance: Tensor, noise: Tensor, index: Tensor | None = None) -> Tensor:
         values, vectors = torch.linalg.eigh(covariance)
         root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+        root = root if index is None else root[index]
         scaled: Tensor = noise @ root.mT if root.dim() == 2 else (root @ noise.unsqueeze(-1)).squeeze(-1)
         return scaled
 
@@ -335,8 +339,8 @@ class Diagonal(Covariance):
     def constrain(self, numbers: Tensor, n_features: int) -> Tensor:
         return numbers.exp().expand(-1, n_features)
 
-    def scaled(self, covariance: Tensor, noise: Tensor) -> Tensor:
-        return covariance.sqrt() * noise
+    def scaled(self, covariance: Tensor, noise: Tensor, index: Tensor | None = None) -> Tensor:
+        return (covariance if index is None else covariance[index]).sqrt() * noise
 
     def matrices(self, covariance: Tensor) -> Tensor:
         return torch.diag_embed(covariance)

@@ -162,8 +162,8 @@ class BayesianMixturePosterior(Posterior):
         label, rows = draw_labels(posterior, generator), torch.arange(len(tile.x), device=index.device)
         square, _, n_observed = self._distances(tile)
         scale = (self.spread[label] + square[label, rows]) / _chi_square(self.tails[label] + n_observed, generator)
-        spread = completion.covariance.expand(len(posterior), *completion.covariance.shape[1:])[label, index]
-        noise = self.model.covariance.scaled(spread, standard_normal(tile.x, generator))
+        spread, which = completion.spread(label, index)
+        noise = self.model.covariance.scaled(spread, standard_normal(tile.x, generator), which)
         return completion.mean[label, rows] + scale.sqrt().unsqueeze(1) * noise
 
 

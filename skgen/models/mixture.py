@@ -142,8 +142,9 @@ class MixturePosterior(ComponentPosterior):
         """Statistics of incomplete rows: of their completions, and the spread of what is missing."""
         statistics = self._about_reference(r, completion.mean)
         share = r.new_zeros(len(r), completion.covariance.shape[1]).index_add_(1, index, r)
-        packed = self.covariance.pack(completion.covariance).expand(len(r), -1, -1)
-        statistics["second"] += self.covariance.grouped((share.unsqueeze(1) @ packed).squeeze(1))
+        spread = (share.unsqueeze(1) @ completion.covariance.flatten(2)).squeeze(1)
+        packed = self.covariance.pack(spread.unflatten(1, completion.covariance.shape[2:]))
+        statistics["second"] += self.covariance.grouped(packed)
         return statistics
 
     def expect_moments(self, moments: Statistics) -> tuple[Statistics, Tensor | float]:
@@ -159,9 +160,9 @@ class MixturePosterior(ComponentPosterior):
             return torch.einsum("kn,knd->nd", posterior, completion.mean)
         label = draw_labels(posterior, generator)
         rows = torch.arange(len(tile.x), device=label.device)
-        spread = completion.covariance.expand(len(posterior), *completion.covariance.shape[1:])[label, observed.index]
+        spread, which = completion.spread(label, observed.index)
         noise = standard_normal(tile.x, generator)
-        return completion.mean[label, rows] + self.covariance.scaled(spread, noise)
+        return completion.mean[label, rows] + self.covariance.scaled(spread, noise, which)
 
     def draw(self, tile: Tile, generator: torch.Generator) -> Statistics:
         return self.given(draw_responsibilities(self.joint(tile), tile.weight, generator), tile)

@@ -191,6 +191,8 @@ def test_scaled_noise_has_the_covariance(structure, d, generator):
         torch.testing.assert_close(root.T @ root, matrix, **ROUNDING)
     rows = [structure.scaled(each, row.unsqueeze(0))[0] for each, row in zip(covariance, noise, strict=True)]
     torch.testing.assert_close(structure.scaled(covariance, noise), torch.stack(rows), **ROUNDING)
+    index = torch.arange(len(rows)).flip(0)
+    torch.testing.assert_close(structure.scaled(covariance.flip(0), noise, index), torch.stack(rows), **ROUNDING)
 
 
 def test_noise_of_a_singular_covariance_stays_where_it_varies(structure, generator):

@@ -169,3 +169,13 @@ def test_completions_keep_their_digits_far_from_the_origin(kind, far, generator)
     expected = complete(far_x - far, far_means - far, covariance, patterns, index)
     torch.testing.assert_close(found.log_prob, expected.log_prob, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.mean, expected.mean + far, rtol=1e-15, atol=1e-12)
+
+
+@GROUPS
+def test_rows_of_one_component_and_pattern_share_a_covariance(kind, groups, generator):
+    found, *_, patterns, index = completed(kind, groups, generator)
+    label = torch.randint(K, (N,), generator=generator)
+    spread, which = found.spread(label, index)
+    assert len(spread) == len({*zip(label.tolist(), index.tolist(), strict=True)}) <= K * len(patterns)
+    expected = found.covariance.expand(K, *found.covariance.shape[1:])[label, index]
+    torch.testing.assert_close(spread[which], expected, rtol=0, atol=0)
