@@ -21,7 +21,6 @@ from skgen.estimators.gaussian_mixture import GaussianMixture
 __all__ = [
     "conditioned",
     "draw",
-    "draw_conditional",
     "kind",
     "last_step",
     "log_density",
@@ -221,26 +220,6 @@ def conditioned(estimator, capability="impute"):
         affine, last = map_of(estimator)
         return Rescaled(conditioned(last), affine)
     raise _lacking(estimator, capability, CONDITIONING[capability])
-
-
-def draw_conditional(estimator, X, random_state=None):
-    """Rows with their missing entries drawn given the observed ones.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted.
-    X : array-like of shape (n_samples, n_features)
-        Rows, NaN where an entry is missing.
-    random_state : int, RandomState instance or None, default=None
-        Source of the draws; None uses the estimator's own.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        The rows, their observed entries unchanged.
-    """
-    return conditioned(estimator).impute(X, method="sample", random_state=random_state)
 
 
 class Rescaled:

@@ -134,7 +134,7 @@ class LatentSpaceDisplay:
             mixture = projected(as_normal_mixture(mixture), np.eye(Z.shape[1])[columns])
         names = [f"z{column}" for column in columns]
         if encoder is None:
-            names = np.array(_base.names_of(unwrapped(estimator), Z.shape[1]))[columns].tolist()
+            names = np.array(_base.names_of(estimator, Z.shape[1]))[columns].tolist()
         display = cls(
             Z[:, columns],
             y,

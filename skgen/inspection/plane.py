@@ -5,7 +5,7 @@ from scipy.special import entr
 from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_choice, check_count
-from skgen.estimators._density_adapter import log_density, unwrapped
+from skgen.estimators._density_adapter import log_density
 from skgen.inspection import _base
 from skgen.inspection._normal import as_normal_mixture, discriminant_plane, projected
 
@@ -246,7 +246,7 @@ def _directions(estimator, plane, n_features):
         return discriminant_plane(as_normal_mixture(estimator)), ("first direction", "second direction")
     if np.ndim(plane) == 1:
         columns = _base.checked_columns(plane, n_features, "plane")
-        names = _base.names_of(unwrapped(estimator), n_features)
+        names = _base.names_of(estimator, n_features)
         return np.eye(n_features)[columns], [names[column] for column in columns]
     A = _base.checked_rows(plane, "plane").astype(np.float64)
     if A.shape != (2, n_features) or np.linalg.matrix_rank(A) < 2:
