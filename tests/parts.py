@@ -1,5 +1,7 @@
 """Parts for tests, built from the package's tables so that an added entry is tested without a new test."""
 
+import math
+
 import pytest
 import torch
 
@@ -16,6 +18,8 @@ VARIANTS = {
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
 }
 """Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
+LARGEST_MEAN = 10.0
+"""Of columns of counts."""
 
 
 def specs(table):
@@ -55,12 +59,18 @@ def gradient_of(function, flat):
 
 
 def moments(n_features, generator, support=None):
-    """Means, within a support, and positive standard deviations of columns."""
+    """Means, within a support, and positive standard deviations of columns; counts are of some ten."""
     mean, scale = (
         3 * normal(n_features, generator=generator),
         torch.exp(normal(n_features, generator=generator)),
     )
-    return mean if support is None else support[0] + (support[1] - support[0]) * torch.sigmoid(mean), scale
+    return mean if support is None else within_support(support, torch.sigmoid(mean)), scale
+
+
+def within_support(support, share):
+    """Values at shares of the way through a support, which is cut off where it has no end."""
+    low, high = support
+    return low + ((LARGEST_MEAN if high == math.inf else high) - low) * share
 
 
 def perturbed(module, generator, size=0.3):

@@ -29,16 +29,44 @@ def check_moments(estimator, moments):
         )
 
 
-def clip_to_support(estimator, X, support, likelihood):
-    """X with values outside a likelihood's support clipped, and a warning that names their columns."""
-    if support is None or (X.min() >= support[0] and X.max() <= support[1]):
+def in_support(estimator, X, likelihood, spec):
+    """Rows that a likelihood takes: refused, or clipped and rounded with warnings that name the columns."""
+    if likelihood.support is None:
+        return X
+    if likelihood.support[1] < np.inf:
+        X = _clipped(estimator, X, likelihood.support, spec)
+    elif X.min() < likelihood.support[0]:
+        raise ValueError(
+            f"Negative values in data: column(s) {column_names(estimator, (X < 0).any(axis=0))} of X hold values down "
+            f"to {X.min():g}, but {spec} is for counts, which are at least 0. Correct them, or choose a likelihood of "
+            "real numbers, such as 'gaussian'."
+        )
+    return _rounded(estimator, X, spec) if likelihood.whole else X
+
+
+def _clipped(estimator, X, support, spec):
+    if X.min() >= support[0] and X.max() <= support[1]:
         return X
     outside = (support[0] > X).any(axis=0) | (support[1] < X).any(axis=0)
     warn_user(
-        f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {likelihood} in column(s) "
+        f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {spec} in column(s) "
         f"{column_names(estimator, outside)}. Scale them, or choose a likelihood with a wider range."
     )
     return np.clip(X, *support)
+
+
+def _rounded(estimator, X, spec):
+    fractional = np.zeros(X.shape[1], dtype=bool)
+    for tile in tiles(len(X), X.shape[1], X.itemsize):
+        fractional |= (X[tile] != np.rint(X[tile])).any(axis=0)
+    if not fractional.any():
+        return X
+    warn_user(
+        f"Values of X that are no whole numbers are rounded for {spec} in column(s) "
+        f"{column_names(estimator, fractional)}. Undo their scaling, or choose a likelihood of real numbers, such as "
+        "'gaussian'."
+    )
+    return np.rint(X)
 
 
 def weighted_rows(X, sample_weight):

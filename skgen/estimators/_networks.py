@@ -3,11 +3,12 @@
 import functools
 from abc import abstractmethod
 
+import numpy as np
 import torch
 
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
-from skgen.estimators._data import clip_to_support, validator
+from skgen.estimators._data import in_support, validator
 from skgen.estimators._loss import TermsLoss
 from skgen.estimators._params import layer_sizes
 from skgen.networks import MLP
@@ -43,7 +44,16 @@ class NetworkEstimator(GradientEstimator):
 
     def _in_support(self, X, *, training):
         spec = self._likelihood_spec() if training else self.likelihood_
-        return clip_to_support(self, X, spec.build(1).support, spec)
+        return in_support(self, X, spec.build(1), spec)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        try:
+            support = self._likelihood_spec().build(1).support
+        except (TypeError, ValueError):
+            return tags  # fit will refuse the parameter
+        tags.input_tags.positive_only = support is not None and support[0] == 0 and support[1] == np.inf
+        return tags
 
     def _units(self, model):
         """Factor and offset that turn a standardised log-density l into the reported ``factor * (l + offset)``."""

@@ -10,11 +10,11 @@ from skgen.estimators._loss import no_noise
 from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
-from skgen.likelihoods import Bernoulli, Gaussian
+from skgen.likelihoods import Bernoulli, Gaussian, Poisson
 from skgen.models import AutoencoderModel
 from skgen.objectives import Reconstruction
 
-LOSSES = {"squared_error": Gaussian(variance="fixed"), "cross_entropy": Bernoulli()}
+LOSSES = {"squared_error": Gaussian(variance="fixed"), "cross_entropy": Bernoulli(), "poisson": Poisson()}
 """For each loss, the likelihood whose log-density is minus it, up to a factor and a constant.
 
 The variance is a share of the columns', so that the units of X change nothing but the units of the loss."""
@@ -41,9 +41,9 @@ class Autoencoder(NetworkEstimator):
         Activation of hidden layers.
     dropout : float, default=0.0
         Share of hidden units dropped in training.
-    loss : {"squared_error", "cross_entropy"}, default="squared_error"
-        Reconstruction error, summed over columns: squared in the units of X, or binary cross-entropy in nats for
-        values in [0, 1].
+    loss : {"squared_error", "cross_entropy", "poisson"}, default="squared_error"
+        Reconstruction error, summed over columns: squared in the units of X, binary cross-entropy in nats for values
+        in [0, 1], or minus the log-probability of a Poisson distribution for counts.
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
         Optimiser. The last three search along lines: they work on all rows in float64 and suit small models.
     learning_rate : float, default=1e-3

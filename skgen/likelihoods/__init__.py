@@ -6,8 +6,13 @@ To add one, write a file with spec and module and name the spec in ``LIKELIHOODS
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
 from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
+from skgen.likelihoods.poisson import Poisson, PoissonLikelihood
 
-LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "poisson": Poisson,
+}
 
 __all__ = [
     "LIKELIHOODS",
@@ -17,5 +22,7 @@ __all__ = [
     "GaussianLikelihood",
     "Likelihood",
     "LikelihoodSpec",
+    "Poisson",
+    "PoissonLikelihood",
     "Standardization",
 ]

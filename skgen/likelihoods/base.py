@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
@@ -20,6 +21,12 @@ class Standardization(NamedTuple):
     shift: Tensor
     scale: Tensor
     input_scale: Tensor
+
+
+def unscaled(mean: Tensor, scale: Tensor) -> Standardization:
+    """Columns as they are for the likelihood; the encoder sees them divided by their root mean square."""
+    size, one = torch.hypot(mean, scale), torch.ones_like(mean)
+    return Standardization(torch.zeros_like(mean), one, torch.where(size > 0, size, one))
 
 
 class Head(NamedTuple):
@@ -39,7 +46,10 @@ class Likelihood(nn.Module, ABC):
     measure = "density"
     """What log_prob is relative to: "density", "mass" or "mixed"; nats compare only within one."""
     support: tuple[float, float] | None = None
-    """Range outside which values are clipped with a warning; None for the real line."""
+    """Range of values: outside a bounded one they are clipped with a warning, below a one-sided one, that of counts,
+    they are refused. None for the real line."""
+    whole = False
+    """Whether values are whole numbers; others are rounded with a warning."""
     redraws = False
     """Whether ``augment`` draws, so that training rows differ between epochs."""
 

@@ -21,9 +21,9 @@ UNYIELDED = [
 FOR_ALL = ("check_dataframe_column_names_consistency", "check_param_validation")
 """Those of them that are for estimators without transform, too."""
 WARNINGS = (
-    # scikit-learn feeds rows outside [0, 1], constant columns and five epochs of training.
+    # scikit-learn feeds rows outside [0, 1], fractions, constant columns and five epochs of training.
     "ignore::sklearn.exceptions.ConvergenceWarning",
-    "ignore:Values of X outside:UserWarning",
+    "ignore:Values of X (outside|that are no whole numbers):UserWarning",
     "ignore:Constant column:UserWarning",
     # Some checks fit a data frame and transform an array, or the other way round.
     "ignore:X (has|does not have valid) feature names:UserWarning",

@@ -18,6 +18,8 @@ from skgen import (
 )
 from skgen.likelihoods import Bernoulli, Gaussian
 
+ROUNDED = "ignore:Values of X that are no whole numbers:UserWarning"
+"""Filter of the warning that likelihoods of whole numbers give for the rows below."""
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
 
 
@@ -68,6 +70,7 @@ CONFIGURATIONS = {
     "vae-network": vae(likelihood=Gaussian("network")),
     "vae-bernoulli": vae(likelihood="bernoulli"),
     "vae-dynamic": vae(likelihood=Bernoulli("dynamic")),
+    "vae-poisson": vae(likelihood="poisson"),
     "vae-iwae": vae(objective="iwae", n_draws=5),
     "vae-linear-lbfgs": vae(hidden_layer_sizes=(), solver="lbfgs"),
     "vae-gated-dropout": vae(activation="gated", dropout=0.2),
@@ -78,6 +81,7 @@ CONFIGURATIONS = {
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),
     "autoencoder": autoencoder(),
     "autoencoder-cross-entropy": autoencoder(loss="cross_entropy"),
+    "autoencoder-poisson": autoencoder(loss="poisson"),
     "autoencoder-linear": autoencoder(hidden_layer_sizes=()),
     "autoencoder-lbfgs": autoencoder(solver="lbfgs"),
     "mixture": GaussianMixture(random_state=0),

@@ -22,10 +22,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import skgen
-from tests.estimators.configurations import CHOOSING, CLOSED_FORM, CONFIGURATIONS, ESTIMATORS, EXACT, configured, rows
+from tests.estimators.configurations import (
+    CHOOSING,
+    CLOSED_FORM,
+    CONFIGURATIONS,
+    ESTIMATORS,
+    EXACT,
+    ROUNDED,
+    configured,
+    rows,
+)
 from tests.oracles import process_state
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
 every = pytest.mark.parametrize("name", CONFIGURATIONS)
 

@@ -10,12 +10,13 @@ from sklearn.datasets import load_digits
 
 from skgen import VariationalAutoencoder
 from skgen.estimators._data import hold_out, weighted_rows
-from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import NETWORKS, configured, rows, vae
+from skgen.likelihoods import LIKELIHOODS, Gaussian
+from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
 every = pytest.mark.parametrize("name", NETWORKS)
+COUNTS = [name for name in LIKELIHOODS if LIKELIHOODS[name]().build(1).support == (0.0, np.inf)]
 BERNOULLI = ["vae-bernoulli", "vae-dynamic", "autoencoder-cross-entropy"]
 
 
@@ -82,6 +83,41 @@ def test_values_outside_the_support_are_clipped_and_named(name):
         outside = estimator.score_samples(X)
     np.testing.assert_array_equal(outside, estimator.score_samples(X.clip(0, 1)))
     assert X.loc[3, "c1"] == 1.5
+
+
+def counts(n_rows=40, *, seed=0):
+    return frame(np.random.default_rng(seed).poisson(5 * rows(n_rows, seed=seed)).astype(float))
+
+
+@pytest.mark.parametrize("likelihood", COUNTS)
+def test_negative_counts_are_refused_and_fractions_rounded_and_named(likelihood):
+    X = counts()
+    estimator = vae(likelihood=likelihood).fit(X)
+    negative, fractional = X.copy(), X.copy()
+    negative.loc[3, "c1"] = -2
+    fractional.loc[4, "c4"] += 0.25
+    for method in (vae(likelihood=likelihood).fit, estimator.partial_fit, estimator.transform, estimator.score_samples):
+        with pytest.raises(ValueError, match=r"Negative values in data: column\(s\) c1 of X hold values down to -2"):
+            method(negative)
+    with pytest.warns(UserWarning, match=r"no whole numbers are rounded for .* in column\(s\) c4\. Undo"):
+        scores = estimator.score_samples(fractional)
+    np.testing.assert_array_equal(scores, estimator.score_samples(X))
+    with pytest.raises(ValueError, match="Negative values in data"):
+        vae(likelihood=likelihood).fit(X, X_val=negative)
+
+
+@pytest.mark.parametrize("likelihood", COUNTS)
+def test_counts_are_scored_by_their_mass_and_drawn_as_whole_numbers(likelihood):
+    X = counts()
+    estimator = vae(likelihood=likelihood, max_iter=20).fit(X)
+    assert estimator.score_measure == "mass"
+    assert estimator.__sklearn_tags__().input_tags.positive_only
+    assert (estimator.score_samples(X) < 0).all()
+    drawn = estimator.sample(500)
+    assert (drawn >= 0).all()
+    np.testing.assert_array_equal(drawn, np.rint(drawn))
+    assert (estimator.inverse_transform(estimator.transform(X)) > 0).all()
+    assert estimator.noise_variance_ is None
 
 
 @pytest.mark.parametrize("variance", ["fixed", "shared", "feature", "network"])

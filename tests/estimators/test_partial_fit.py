@@ -7,9 +7,9 @@ import pytest
 
 from skgen.estimators._arrays import RunningMoments
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import NETWORKS, configured, rows, vae
+from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
 
-pytestmark = pytest.mark.filterwarnings("ignore:Constant column:UserWarning")
+pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore:Constant column:UserWarning", ROUNDED)]
 
 every = pytest.mark.parametrize("name", NETWORKS)
 GAUSSIAN = ["vae", "vae-shared", "vae-fixed", "vae-network", "vae-iwae", "vae-gated-dropout", "autoencoder"]

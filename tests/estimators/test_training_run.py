@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from skgen import VariationalAutoencoder
 from skgen.estimators._networks import NetworkEstimator
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import NETWORKS, configured, rows, vae
+from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
 every = pytest.mark.parametrize("name", NETWORKS)
 

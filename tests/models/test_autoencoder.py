@@ -18,7 +18,7 @@ def model(likelihood, generator):
     encoder.reset(generator)
     built = AutoencoderModel(encoder, decoder, base.likelihood).double()
     with torch.no_grad():
-        built.initialize(*moments(3, generator))
+        built.initialize(*moments(3, generator, built.likelihood.support))
     return built
 
 

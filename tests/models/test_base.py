@@ -56,6 +56,6 @@ def test_restandardising_leaves_p_of_x_given_z_of_x_in_the_user_s_units(likeliho
             return terms.log_weight + model.log_jacobian, terms.kl, mean, scale, decoded
 
         before = in_user_units()
-        model.restandardize(*moments(3, generator), torch.zeros(3, dtype=torch.bool))
+        model.restandardize(*moments(3, generator, model.likelihood.support), torch.zeros(3, dtype=torch.bool))
         for a, b in zip(in_user_units(), before, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
