@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgen._spec import check_count
+from skgen.estimators._reconstruction import reconstructed
 from skgen.inspection import _base, _images
 
 
@@ -77,9 +78,7 @@ class ReconstructionDisplay:
         display : ReconstructionDisplay
             Drawn.
         """
-        purpose = "ReconstructionDisplay"
-        transform = _base.method_of(estimator, "transform", purpose)
-        rebuilt = _base.method_of(estimator, "inverse_transform", purpose)(transform(X))
+        rebuilt = reconstructed(estimator, X)
         names = _base.names_of(estimator, np.shape(X)[1])
         return cls(X, rebuilt, image_shape=image_shape, feature_names=names).plot(ax, n_images=n_images, **kwargs)
 

@@ -8,7 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgen.estimators._arrays import RunningMoments, seed_from
-from skgen.estimators._density_adapter import log_density, unwrapped
+from skgen.estimators._density_adapter import log_density
+from skgen.estimators._reconstruction import check_reconstructs, reconstructed
 from skgen.estimators._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
 from skgen.meta._folds import cross_fitted, dividing_line, splits_of
@@ -127,33 +128,38 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
             splits = splits_of(self.cv, X, source, weight)
             unseen, of_unseen = cross_fitted(estimator, X, weight, splits, self._raw_scores)
             if self.score_method == "typicality":
-                self.expected_log_likelihood_ = float(np.average(unseen, weights=of_unseen))
+                self.expected_log_likelihood_ = _finite_mean(unseen, of_unseen)
         if self.contamination == "auto":
-            self.offset_ = dividing_line(self._scores(unseen), AUTO_SHARE, of_unseen)
+            raw, share, weight = unseen, AUTO_SHARE, of_unseen
         else:
-            seen = self._raw_scores(self.estimator_, X)
-            self.offset_ = dividing_line(self._scores(seen), self.contamination, weight)
+            raw, share = self._raw_scores(self.estimator_, X), self.contamination
+        self.offset_ = dividing_line(self._scores(raw), share, weight)
+        if not np.isfinite(self.offset_):
+            raise ValueError(
+                f"More than {share:.3g} of the rows are impossible under the model, with the score {self.offset_}, so "
+                "that no line can be drawn. Use a wider bandwidth, or a density that is positive everywhere."
+            )
         return self
 
     def _inside(self, seed):
         """The estimator, or the default one, if it can tell what ``score_method`` asks for."""
         estimator = BayesianGaussianMixture(5, random_state=seed) if self.estimator is None else self.estimator
         if self.score_method == "reconstruction":
-            for method in ("transform", "inverse_transform"):
-                if not hasattr(unwrapped(estimator), method):
-                    raise TypeError(
-                        f"score_method='reconstruction' needs {method}, which {type(unwrapped(estimator)).__name__} "
-                        "has not. Estimators that have it: those of skgen, scikit-learn's PCA, pipelines of such."
-                    )
+            check_reconstructs(estimator)
         return estimator
 
     def _raw_scores(self, estimator, X):
         if self.score_method != "reconstruction":
             return log_density(estimator, X)
-        estimator = unwrapped(estimator)
-        squares = (X - np.asarray(estimator.inverse_transform(estimator.transform(X)))) ** 2 / self.variance_
+        squares = (X - reconstructed(estimator, X)) ** 2 / self.variance_
         there = ~np.isnan(X)
-        return -np.where(there, squares, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        errors = np.where(there, squares, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        if np.isnan(errors).any():
+            raise ValueError(
+                f"The reconstructions of {np.isnan(errors).sum()} of {len(X)} rows are NaN. Look at what "
+                "inverse_transform gives, and scale X."
+            )
+        return -errors
 
     def _scores(self, raw):
         return -np.abs(raw - self.expected_log_likelihood_) if self.score_method == "typicality" else raw
@@ -209,3 +215,14 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.estimator is None or allows_nan(self.estimator)
         return tags
+
+
+def _finite_mean(values, weight):
+    """Mean of log-densities of unseen rows; ValueError where rows are impossible."""
+    mean = float(np.average(values, weights=weight))
+    if not np.isfinite(mean):
+        raise ValueError(
+            f"score_method='typicality' needs the mean log-density of unseen rows, which is {mean}: some are impossible "
+            "under the model. Use a density that is positive everywhere, or score_method='log_likelihood'."
+        )
+    return mean

@@ -9,6 +9,7 @@ from skgen._spec import check_number
 from skgen.distributions import similarity
 from skgen.estimators._arrays import as_tensor, tiles
 from skgen.estimators._images import channels_first
+from skgen.estimators._reconstruction import check_reconstructs, reconstructed
 from skgen.metrics._samples import check_finite, check_samples, check_squares
 
 RANGE_ROUNDING = 1e-6
@@ -43,20 +44,9 @@ def mean_squared_reconstruction(estimator, X, y=None):
     >>> bool(np.isclose(3 * error, pca.noise_variance_ * 49 / 50))  # what the third direction explains
     True
     """
-    for method in ("transform", "inverse_transform"):
-        if not hasattr(estimator, method):
-            raise TypeError(
-                f"{type(estimator).__name__} has no {method}. Estimators that reconstruct rows: those of skgen with "
-                "inverse_transform, and scikit-learn's decompositions that have one, such as PCA."
-            )
+    check_reconstructs(estimator)
     rows = check_array(X, dtype=np.float64, input_name="X")
-    rebuilt = np.asarray(estimator.inverse_transform(estimator.transform(X)))
-    if rebuilt.shape != rows.shape:
-        raise ValueError(
-            f"{type(estimator).__name__}.inverse_transform gives an array of shape {rebuilt.shape} for rows of shape "
-            f"{rows.shape}: it must give them back in their own columns."
-        )
-    error = float(np.mean((rebuilt - rows) ** 2))
+    error = float(np.mean((reconstructed(estimator, X) - rows) ** 2))
     return check_finite(error, "The mean squared error", "Look at what inverse_transform gives, or scale X.")
 
 
