@@ -6,11 +6,13 @@ To add one, write a file with spec and module and name the spec in ``LIKELIHOODS
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
 from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
+from skgen.likelihoods.negative_binomial import NegativeBinomial, NegativeBinomialLikelihood
 from skgen.likelihoods.poisson import Poisson, PoissonLikelihood
 
 LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
     "bernoulli": Bernoulli,
     "gaussian": Gaussian,
+    "negative_binomial": NegativeBinomial,
     "poisson": Poisson,
 }
 
@@ -22,6 +24,8 @@ __all__ = [
     "GaussianLikelihood",
     "Likelihood",
     "LikelihoodSpec",
+    "NegativeBinomial",
+    "NegativeBinomialLikelihood",
     "Poisson",
     "PoissonLikelihood",
     "Standardization",
