@@ -31,8 +31,13 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
     def _warm_up_epochs(self):
         """Epochs over which the weight of the KL rises to ``beta`` when training starts from nothing."""
 
+    @abstractmethod
+    def _pretraining_epochs(self):
+        """Epochs before the KL counts at all, when training starts from nothing."""
+
     def _schedule(self, loss, *, warm_up):
-        loss.kl_schedule = KLSchedule(self.beta, self._warm_up_epochs() if warm_up else 0.0)
+        lengths = (self._warm_up_epochs(), self._pretraining_epochs()) if warm_up else (0.0, 0)
+        loss.kl_schedule = KLSchedule(self.beta, *lengths)
 
     def _describe(self, model, X, weight):
         closed_kl = model.has_closed_kl()
@@ -53,8 +58,8 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         if not schedule.settled(run.epoch):
             yield (
                 f"Training stopped after {run.epoch} epochs, before the warm-up of the KL ended "
-                f"({schedule.length:g} epochs): the model was never trained at its full weight. Raise max_iter or "
-                "lower kl_warmup."
+                f"({schedule.delay + schedule.length:g} epochs): the model was never trained at its full weight. Raise "
+                "max_iter or lower kl_warmup."
             )
         yield from super()._doubts(run)
         if self.n_active_units_ == 0:
@@ -101,7 +106,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x)))
         return (mean, std) if return_std else mean
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples=1, random_state=None, *, component=None, return_labels=False):
         """Draw rows from the model.
 
         Parameters
@@ -110,29 +115,64 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Number of rows.
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+        component : int, default=None
+            Component of a mixture prior to draw from; None draws components by their weights.
+        return_labels : bool, default=False
+            Whether to return the components of a mixture prior too.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
             Independent draws of p(x), in the units of the training rows.
+        labels : ndarray of shape (n_samples,)
+            Component of each draw, with ``return_labels=True``.
         """
         check_is_fitted(self)
         check_count(n_samples, "n_samples")
         model = self._module(np.dtype(self._dtype))
+        if component is not None or return_labels:
+            self._check_component(model.prior, component)
         generator = self._generator(random_state, model.scale.device)
-        parts = []
+        parts, labels = [], []
         with torch.inference_mode():
             for tile in tiles(n_samples, model.width):
-                z = model.prior.sample(tile.stop - tile.start, generator=generator, like=model.scale)
+                z, label = self._draw_latent(model, tile.stop - tile.start, component, generator)
                 x = model.likelihood.sample(model.decoder(z), generator=generator)
                 parts.append(as_array(model.unstandardize(x)))
-        return np.concatenate(parts)
+                labels.append(label)
+        X = np.concatenate(parts)
+        return (X, as_array(torch.cat(labels))) if return_labels else X
+
+    def _check_component(self, prior, component):
+        """Refuse what only priors that are mixtures have, and components that there are not."""
+        if not hasattr(prior, "draw_labels"):
+            raise ValueError(
+                f"component and return_labels need a prior with components, prior='mixture', got {self.prior_}."
+            )
+        if component is not None:
+            check_count(component, "component", least=0)
+            if component >= prior.n_clusters:
+                raise ValueError(f"component must be below {prior.n_clusters}, got {component!r}.")
+
+    @staticmethod
+    def _draw_latent(model, n_draws, component, generator):
+        """Draws of the prior and their components, None where there are none."""
+        prior = model.prior
+        if not hasattr(prior, "draw_labels"):
+            return prior.sample(n_draws, generator=generator, like=model.scale), None
+        labels = prior.draw_labels(n_draws, generator=generator)
+        labels = labels if component is None else torch.full_like(labels, component)
+        return prior.sample_given(labels, generator=generator), labels
+
+    def _score_noise(self, dtype):
+        """The noise block that rows share, (n_score_draws, 1, n_components)."""
+        block = sobol_normal(self.n_score_draws, self._n_features_out, self._score_seed)
+        return block.to(self._module(dtype).scale).unsqueeze(1)
 
     def _score_terms(self, X, function):
         """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
         X = self._check_input(X)
-        block = sobol_normal(self.n_score_draws, self._n_features_out, self._score_seed)
-        noise = block.to(self._module(X.dtype).scale).unsqueeze(1)
+        noise = self._score_noise(X.dtype)
         return self._map_rows(X, lambda m, x: function(m.terms(x, noise), m), self.n_score_draws)
 
     def score_samples(self, X):

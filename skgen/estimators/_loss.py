@@ -15,18 +15,19 @@ SHARED_PAIRS = 4
 
 @dataclass(frozen=True)
 class KLSchedule:
-    """The weight of the KL, which rises linearly to ``beta`` over ``length`` epochs."""
+    """The weight of the KL: 0 for ``delay`` epochs, from where it rises linearly to ``beta`` over ``length`` epochs."""
 
     beta: float = 1.0
     length: float = 0.0
+    delay: int = 0
 
     def weight(self, epoch):
         """Weight in an epoch."""
-        return float(self.beta * warm_up(epoch, self.length))
+        return 0.0 if epoch < self.delay else float(self.beta * warm_up(epoch - self.delay, self.length))
 
     def settled(self, epoch):
         """Whether the weight of an epoch is the final one."""
-        return epoch >= self.length
+        return epoch >= self.delay + self.length
 
 
 class Loss(ABC):
@@ -83,6 +84,8 @@ class TermsLoss(Loss):
         Weight of the KL in each epoch; 1 unless an estimator sets another.
     kl_weight : float
         Weight of the KL in force.
+    prior_start : PriorStart or None
+        Starts the prior from rows when the KL begins to count.
     """
 
     def __init__(self, trace, objective, noise, *, offset, tile, factor=1.0):
@@ -93,6 +96,7 @@ class TermsLoss(Loss):
         self.tile = tile
         self.kl_schedule = KLSchedule()
         self.kl_weight = 1.0
+        self.prior_start = None
         self._constants = {}
 
     @property
@@ -101,6 +105,8 @@ class TermsLoss(Loss):
 
     def begin(self, epoch):
         self.kl_weight = self.kl_schedule.weight(epoch)
+        if self.prior_start is not None and epoch >= self.kl_schedule.delay:
+            self.prior_start()
 
     def settled(self, epoch):
         return self.kl_schedule.settled(epoch)
@@ -108,6 +114,14 @@ class TermsLoss(Loss):
     @property
     def scheduled(self):
         return {"kl_weight": self.kl_weight}
+
+    def buffers(self):
+        return {} if self.prior_start is None else {"prior_started": self.prior_start.prior.started}
+
+    def load(self, buffers):
+        for name, buffer in self.buffers().items():
+            if name in buffers:
+                buffer.copy_(buffers[name])
 
     def __call__(self, batch, generator):
         n_rows = batch.x.shape[0]

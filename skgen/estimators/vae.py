@@ -7,6 +7,8 @@ from skgen.distributions.normal import standard_normal
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
+from skgen.estimators._prior_components import PriorComponents
+from skgen.estimators._prior_start import PriorStart
 from skgen.estimators._sklearn import Interval, Options, RealNotInt, StrOptions
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.models import LatentVariableModel
@@ -20,7 +22,7 @@ SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
-class VariationalAutoencoder(LatentVariableEstimator):
+class VariationalAutoencoder(PriorComponents, LatentVariableEstimator):
     r"""Variational autoencoder: a latent-variable model with an amortised posterior.
 
     .. math::
@@ -35,8 +37,9 @@ class VariationalAutoencoder(LatentVariableEstimator):
     ----------
     n_components : int, default=2
         Number of latent variables.
-    prior : {"normal"} or PriorSpec, default="normal"
-        Distribution of the latent variables.
+    prior : {"normal", "mixture"} or PriorSpec, default="normal"
+        Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
+        ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
     likelihood : {"gaussian", "bernoulli"} or LikelihoodSpec, default="gaussian"
         Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`.
     posterior : {"diagonal"} or PosteriorSpec, default="diagonal"
@@ -60,7 +63,8 @@ class VariationalAutoencoder(LatentVariableEstimator):
         Epochs over which the weight of the KL rises linearly to ``beta``: a fraction of ``max_iter`` (float) or
         a number of epochs (int).
     free_bits : float, default=0.0
-        Nats per latent variable and row below which the KL is not penalised in training.
+        Nats per latent variable and row below which the KL is not penalised in training; for a row as a whole where
+        prior and posterior have no closed form.
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
         Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
         warm-up, and suit small models.
@@ -259,7 +263,7 @@ class VariationalAutoencoder(LatentVariableEstimator):
 
     def _objective(self):
         if self.objective == "elbo":
-            return ELBO(self.free_bits)
+            return ELBO(self.free_bits, self._n_features_out)
         objective = OBJECTIVES[self.objective]()
         if objective.final_weight_one and self.beta != 1:
             raise ValueError(f"objective={self.objective!r} is a bound only for beta=1, got beta={self.beta!r}.")
@@ -270,8 +274,6 @@ class VariationalAutoencoder(LatentVariableEstimator):
     def _loss(self, model, batches, generator):
         objective = self._objective()
         closed_kl = not objective.needs_log_weights and model.has_closed_kl()
-        if self.free_bits and not closed_kl:
-            raise ValueError("free_bits needs a prior and posterior with a closed-form KL.")
         noise, n_draws = training_noise(
             self.n_draws,
             self._n_features_out,
@@ -281,7 +283,10 @@ class VariationalAutoencoder(LatentVariableEstimator):
             shared=batches.full,
             any_draws=not objective.needs_log_weights,
         )
-        return self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
+        loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
+        if model.prior.starts_from_rows:
+            loss.prior_start = PriorStart(model, batches, generator.initial_seed())
+        return loss
 
     def _n_validation_draws(self):
         return max(self.n_draws, SHARED_DRAWS)
@@ -294,6 +299,13 @@ class VariationalAutoencoder(LatentVariableEstimator):
         noise = standard_normal(x.new_empty(shape), generator)
         return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
 
-    def _warm_up_epochs(self):
-        length = int(self.kl_warmup) if isinstance(self.kl_warmup, Integral) else float(self.kl_warmup)
+    def _epochs(self, length):
+        """A number of epochs, or a share of them; none where solvers search along lines."""
+        length = int(length) if isinstance(length, Integral) else float(length)
         return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(length, self.max_iter)
+
+    def _warm_up_epochs(self):
+        return self._epochs(self.kl_warmup)
+
+    def _pretraining_epochs(self):
+        return round(self._epochs(self.prior_.pretraining))

@@ -26,6 +26,10 @@ class LatentVariableModel(NetworkModel):
         self.prior = prior
         self.posterior = posterior
 
+    @property
+    def width(self) -> int:
+        return super().width + self.prior.width
+
     def closed_kl(self, draw: Draw) -> Tensor | None:
         """KL(q || p) per component where prior and posterior have it in closed form, else None."""
         return None if draw.log_scale is None else self.prior.normal_kl(draw.mean, draw.log_scale)

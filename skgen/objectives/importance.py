@@ -19,16 +19,24 @@ class ELBO(Objective):
 
     .. math:: E_q \log p(x \mid z) - \beta \sum_j \max(KL_j, \lambda)
 
-    The KL is the closed form where there is one, else the mean of log q - log p over the draws; free bits
-    :math:`\lambda` (Kingma et al. 2016, https://arxiv.org/abs/1606.04934) need the closed form.
+    The KL is the closed form where there is one, else the mean of log q - log p over the draws. Free bits
+    :math:`\lambda` (Kingma et al. 2016, https://arxiv.org/abs/1606.04934) are those of each of ``n_components`` latent
+    variables; without a closed form only the KL of a row as a whole is known, and their sum is what it has free.
     """
 
-    def __init__(self, free_bits: float = 0.0) -> None:
+    def __init__(self, free_bits: float = 0.0, n_components: int = 1) -> None:
         self.free_bits = free_bits
+        self.free_per_row = free_bits * n_components
+
+    def _kl(self, terms: Terms) -> Tensor:
+        if self.free_bits == 0:
+            return terms.kl_per_row()
+        if terms.has_kl:
+            return terms.kl.clamp_min(self.free_bits).sum(-1)
+        return terms.kl_per_row().clamp_min(self.free_per_row)
 
     def __call__(self, terms: Terms, kl_weight: float) -> Tensor:
-        kl = terms.kl.clamp_min(self.free_bits).sum(-1) if terms.has_kl else terms.kl_per_row()
-        return terms.mean_log_likelihood() - kl_weight * kl
+        return terms.mean_log_likelihood() - kl_weight * self._kl(terms)
 
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """ELBO at weight 1 without free bits, and its two terms."""
@@ -38,7 +46,11 @@ class ELBO(Objective):
         """Constants, but for the components within their free bits."""
         n_draws = terms.n_draws
         if not terms.has_kl:
-            return Cotangents(1 / n_draws, kl_weight / n_draws, -kl_weight / n_draws)
+            each: float | Tensor = kl_weight / n_draws
+            if self.free_bits:
+                counts = (terms.kl_per_row() > self.free_per_row).to(terms.log_prior.dtype)
+                each = (counts * each).expand_as(terms.log_prior)
+            return Cotangents(1 / n_draws, each, -each)
         if self.free_bits == 0:
             return Cotangents(1 / n_draws, kl=-kl_weight)
         return Cotangents(1 / n_draws, kl=(terms.kl > self.free_bits).to(terms.kl.dtype) * -kl_weight)

@@ -4,11 +4,23 @@ To add one, write a file with both and name the spec in ``PRIORS``; the contract
 Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models that take one build what they need of it.
 """
 
-from skgen.priors.base import Prior, PriorSpec
+from skgen.priors.base import Prior, PriorSpec, TrainingRows
 from skgen.priors.conjugate import Conjugate
+from skgen.priors.mixture import Mixture, MixturePrior
 from skgen.priors.normal import Normal, NormalPrior
 
-PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal}
+PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture}
 PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
-__all__ = ["PRIORS", "PRIORS_ON_PARAMETERS", "Conjugate", "Normal", "NormalPrior", "Prior", "PriorSpec"]
+__all__ = [
+    "PRIORS",
+    "PRIORS_ON_PARAMETERS",
+    "Conjugate",
+    "Mixture",
+    "MixturePrior",
+    "Normal",
+    "NormalPrior",
+    "Prior",
+    "PriorSpec",
+    "TrainingRows",
+]

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
+import torch
 from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
@@ -10,16 +12,43 @@ from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, autograd_trace
 
 
+class TrainingRows(Protocol):
+    """What a prior may ask for when it starts. It depends on the weighted distribution of the rows only."""
+
+    def mixture(self, n_clusters: int, n_init: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-weights (K,), means and variances (K, n_components) of a mixture fitted to the encoded rows."""
+
+
 class Prior(nn.Module, ABC):
     """A distribution p(z) over (..., n_components).
 
     Implement ``log_prob`` and ``sample``. A prior with a closed-form divergence from a normal posterior overrides
-    ``normal_kl``; both have tracers by autograd, which may be overridden by closed forms.
+    ``normal_kl``; both have tracers by autograd, which may be overridden by closed forms. One that starts from rows
+    sets ``starts_from_rows`` and overrides ``start``.
+
+    Attributes
+    ----------
+    started : Tensor of shape (), dtype bool
+        Whether ``start`` has been called, where there is one.
     """
+
+    starts_from_rows = False
+    """Whether :meth:`start` has to be called, once, before the KL counts in training."""
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
         self.n_components = n_components
+        if self.starts_from_rows:
+            self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def width(self) -> int:
+        """Most numbers held per draw at once, for sizing tiles."""
+        return self.n_components
+
+    def start(self, rows: TrainingRows) -> None:
+        """Set the parameters, in place, from the training rows."""
+        return
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -58,6 +87,14 @@ class Prior(nn.Module, ABC):
 @dataclass
 class PriorSpec(Spec, ABC):
     """Base of the prior specs."""
+
+    has_components: ClassVar[bool] = False
+    """Whether the prior is a mixture of few components: clusters."""
+
+    @property
+    def pretraining(self) -> float | int:
+        """Epochs, or the share of them, before the prior starts from rows; the KL has weight 0 until then."""
+        return 0
 
     @abstractmethod
     def build(self, n_components: int) -> Prior:

@@ -17,6 +17,7 @@ from skgen import (
     VariationalAutoencoder,
 )
 from skgen.likelihoods import Bernoulli, Gaussian
+from skgen.priors import Mixture
 
 ROUNDED = "ignore:Values of X that are no whole numbers:UserWarning"
 """Filter of the warning that likelihoods of whole numbers give for the rows below."""
@@ -76,6 +77,7 @@ CONFIGURATIONS = {
     "vae-gated-dropout": vae(activation="gated", dropout=0.2),
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
+    "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
     "vae-float64": vae(precision="float64"),
     "vae-bfloat16": vae(precision="bfloat16"),
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),

@@ -1,0 +1,79 @@
+"""Mixtures of normal distributions whose components have diagonal covariance, at many points at once."""
+
+import torch
+from torch import Tensor
+
+from skgen._trace import Pullback, Tracer
+from skgen.distributions.normal import LOG_2PI
+
+
+def _wide(z: Tensor) -> Tensor:
+    """In float64 where the device has it: expanded squares cancel."""
+    return z if z.device.type == "mps" else z.double()
+
+
+def component_log_probs(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    r"""Log-density of every point under every normal with independent components.
+
+    .. math:: \log N(z; m_k, s_k^2) = -\tfrac12 \sum_i ((z_i - m_{ki}) / s_{ki})^2 + 2 \log s_{ki} + \log 2\pi
+
+    As two matrix products about the mean of the means, so that nothing of size (..., K, features) is held.
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., features)
+    mean, log_scale : Tensor of shape (K, features)
+
+    Returns
+    -------
+    Tensor of shape (..., K)
+        In float64, where the device has it.
+    """
+    z, mean, log_scale = _wide(z), _wide(mean), _wide(log_scale)
+    center = mean.detach().mean(0)
+    z, mean = z - center, mean - center
+    precision = torch.exp(-2 * log_scale)
+    square = z.square() @ precision.T - 2 * z @ (mean * precision).T + (mean.square() * precision).sum(-1)
+    return -0.5 * (square + 2 * log_scale.sum(-1) + z.shape[-1] * LOG_2PI)
+
+
+def mixture_log_prob(z: Tensor, logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    r"""Log-density of a mixture, :math:`\log \sum_k w_k N(z; m_k, s_k^2)` with :math:`w = \mathrm{softmax}(l)`.
+
+    Shapes: z (..., features), logits (K,), mean and log_scale (K, features) to (...), in the dtype of z.
+    """
+    joint = torch.log_softmax(_wide(logits), -1) + component_log_probs(z, mean, log_scale)
+    return torch.logsumexp(joint, -1).to(z.dtype)
+
+
+def mixture_tracer(logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tracer:
+    """``trace(z)`` returns :func:`mixture_log_prob` and ``pullback(cotangent)``.
+
+    The cotangent is a number or has the shape of the value; the pullback returns the gradients of z, logits, mean and
+    log_scale, in matrix products of the responsibilities.
+    """
+    logits, mean, log_scale = _wide(logits), _wide(mean), _wide(log_scale)
+    log_weights, center = torch.log_softmax(logits, -1), mean.mean(0)
+    precision, offset = torch.exp(-2 * log_scale), mean - center
+
+    def trace(z: Tensor) -> tuple[Tensor, Pullback]:
+        joint = log_weights + component_log_probs(z, mean, log_scale)
+        value = torch.logsumexp(joint, -1)
+
+        def pullback(cotangent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            points = (_wide(z) - center).flatten(0, -2)
+            shares = torch.exp(joint - value.unsqueeze(-1)) * (
+                cotangent.unsqueeze(-1) if cotangent.dim() else cotangent
+            )
+            shares = shares.flatten(0, -2)
+            mass = shares.sum(0).unsqueeze(-1)
+            first, second = shares.T @ points, shares.T @ points.square()
+            to_z = shares @ (offset * precision) - points * (shares @ precision)
+            to_mean = precision * (first - mass * offset)
+            to_log_scale = precision * (second - 2 * offset * first + mass * offset.square()) - mass
+            to_logits = mass.squeeze(-1) - torch.exp(log_weights) * mass.sum()
+            return to_z.view_as(z).to(z.dtype), to_logits, to_mean, to_log_scale
+
+        return value.to(z.dtype), pullback
+
+    return trace

@@ -1,0 +1,119 @@
+"""Mixture of normal distributions as a prior, for clusters."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Generator, Tensor, nn
+
+from skgen._spec import check_count, check_number
+from skgen._trace import Pullback, Tracer
+from skgen.distributions.normal import standard_normal
+from skgen.distributions.normal_mixture import component_log_probs, mixture_log_prob, mixture_tracer
+from skgen.priors.base import Prior, PriorSpec, TrainingRows
+
+
+class MixturePrior(Prior):
+    r"""Mixture of normals with diagonal covariance (Jiang et al. 2017), standard normal until it starts from rows.
+
+    .. math:: p(z) = \sum_k w_k N(z; m_k, v_k), \quad w = \mathrm{softmax}(l), \quad v_k = v_{\min} + e^{r_k}
+    """
+
+    starts_from_rows = True
+
+    def __init__(self, n_components: int, n_clusters: int, min_variance: float, n_init: int) -> None:
+        super().__init__(n_components)
+        self.n_clusters, self.n_init, self.floor = n_clusters, n_init, min_variance
+        self.logits = nn.Parameter(torch.zeros(n_clusters))
+        self.mean = nn.Parameter(torch.zeros(n_clusters, n_components))
+        self.raw = nn.Parameter(torch.full((n_clusters, n_components), math.log1p(-min_variance)))
+
+    @property
+    def width(self) -> int:
+        return 4 * self.n_clusters + 4 * self.n_components
+
+    def _log_scale(self) -> Tensor:
+        return 0.5 * torch.logaddexp(self.raw, self.raw.new_tensor(math.log(self.floor)))
+
+    def start(self, rows: TrainingRows) -> None:
+        log_weights, mean, variance = rows.mixture(self.n_clusters, self.n_init)
+        # A variance at the floor would have r = -inf, from where no gradient leads back.
+        raw = torch.log((variance - self.floor).clamp_min(0.1 * self.floor))
+        for parameter, value in zip(self.parameters(), (log_weights, mean, raw), strict=True):
+            parameter.data.copy_(value)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return mixture_log_prob(z, self.logits, self.mean, self._log_scale())
+
+    def components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (K,), means and variances (K, n_components)."""
+        return torch.softmax(self.logits, -1), self.mean, torch.exp(2 * self._log_scale())
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """Probability of each component given z, (..., n_components) to (..., K)."""
+        joint = torch.log_softmax(self.logits, -1) + component_log_probs(z, self.mean, self._log_scale())
+        return torch.softmax(joint, -1).to(z.dtype)
+
+    def draw_labels(self, n_draws: int, *, generator: Generator) -> Tensor:
+        """Numbers of components by their weights, (n_draws,)."""
+        return torch.multinomial(torch.softmax(self.logits, -1), n_draws, replacement=True, generator=generator)
+
+    def sample_given(self, labels: Tensor, *, generator: Generator) -> Tensor:
+        """A draw from each of some components, (n_draws,) to (n_draws, n_components)."""
+        mean, scale = self.mean[labels], torch.exp(self._log_scale())[labels]
+        return mean + scale * standard_normal(mean, generator)
+
+    def sample(self, n_draws: int, *, generator: Generator, like: Tensor) -> Tensor:
+        return self.sample_given(self.draw_labels(n_draws, generator=generator), generator=generator).to(like)
+
+    def tracer(self) -> Tracer:
+        def trace(z: Tensor) -> tuple[Tensor, Pullback]:
+            value, pull = mixture_tracer(self.logits.detach(), self.mean.detach(), self._log_scale().detach())(z)
+
+            def pullback(cotangent: Tensor) -> Any:
+                to_z, to_logits, to_mean, to_log_scale = pull(cotangent)
+                to_raw = 0.5 * torch.sigmoid(self.raw.detach() - math.log(self.floor)) * to_log_scale
+                for parameter, gradient in zip(self.parameters(), (to_logits, to_mean, to_raw), strict=True):
+                    cast(Tensor, parameter.grad).add_(gradient)
+                return to_z
+
+            return value, pullback
+
+        return trace
+
+
+@dataclass
+class Mixture(PriorSpec):
+    """Mixture of normals with diagonal covariance, for clusters (VaDE, https://arxiv.org/abs/1611.05148).
+
+    The networks are trained first with no KL, as an autoencoder with noise; then a mixture is fitted to the encoded
+    training rows, from where all is learnt together.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Number of components of the mixture.
+    pretraining : float or int, default=0.1
+        Epochs before the mixture is fitted: a share of ``max_iter`` (float) or a number (int). Line searches and
+        ``partial_fit`` fit it at once.
+    n_init : int, default=5
+        Restarts of that mixture, of which the likeliest is taken.
+    min_variance : float, default=1e-3
+        Smallest variance of a component in a direction.
+    """
+
+    has_components: ClassVar[bool] = True
+    n_components: int = 10
+    pretraining: float | int = 0.1
+    n_init: int = 5
+    min_variance: float = 1e-3
+
+    def build(self, n_components: int) -> MixturePrior:
+        """Return the module."""
+        check_count(self.n_components, "prior__n_components")
+        check_count(self.n_init, "prior__n_init")
+        check_number(self.min_variance, "prior__min_variance", above=0, below=1)
+        below = None if isinstance(self.pretraining, int) else 1
+        check_number(self.pretraining, "prior__pretraining", least=0, below=below)
+        return MixturePrior(n_components, self.n_components, float(self.min_variance), self.n_init)
