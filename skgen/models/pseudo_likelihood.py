@@ -8,9 +8,9 @@ from torch import Tensor
 from skgen.distributions.bernoulli import softplus
 from skgen.distributions.normal import LOG_2PI
 from skgen.models.energy import BoltzmannMachine
+from skgen.models.real_machine import is_linear
 from skgen.units.bernoulli import BernoulliUnits
 from skgen.units.categorical import CategoricalUnits
-from skgen.units.gaussian import GaussianUnits
 
 TILE_NUMBERS = 2**17
 """Most hidden fields that are held at once; they stay in the processor's cache."""
@@ -29,7 +29,7 @@ REACH = 8.5
 
 def takes_quadrature(machine: BoltzmannMachine) -> bool:
     """Whether each column of a row costs some :data:`NODES` times as many hidden fields as a binary one does."""
-    return isinstance(machine.visible, GaussianUnits) and not isinstance(machine.hidden, GaussianUnits)
+    return machine.visible.scaled and not is_linear(machine)
 
 
 def pseudo_log_likelihood(machine: BoltzmannMachine, v: Tensor, columns: Tensor | None = None) -> Tensor:
