@@ -1,6 +1,7 @@
 """Parts for tests, built from the package's tables so that an added entry is tested without a new test."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,6 +72,12 @@ def within_support(support, share):
     """Values at shares of the way through a support, which is cut off where it has no end."""
     low, high = support
     return low + ((LARGEST_MEAN if high == math.inf else high) - low) * share
+
+
+def without_floor(spec):
+    """The spec with a negligible floor, if it has one: a floor is a share of the scale and moves with it."""
+    floors = [name for name in spec.get_params() if name.startswith("min_")]
+    return replace(spec, **dict.fromkeys(floors, 1e-200))
 
 
 def perturbed(module, generator, size=0.3):

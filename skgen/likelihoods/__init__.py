@@ -8,12 +8,14 @@ from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
 from skgen.likelihoods.negative_binomial import NegativeBinomial, NegativeBinomialLikelihood
 from skgen.likelihoods.poisson import Poisson, PoissonLikelihood
+from skgen.likelihoods.student_t import StudentT, StudentTLikelihood
 
 LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
     "bernoulli": Bernoulli,
     "gaussian": Gaussian,
     "negative_binomial": NegativeBinomial,
     "poisson": Poisson,
+    "student_t": StudentT,
 }
 
 __all__ = [
@@ -29,4 +31,6 @@ __all__ = [
     "Poisson",
     "PoissonLikelihood",
     "Standardization",
+    "StudentT",
+    "StudentTLikelihood",
 ]

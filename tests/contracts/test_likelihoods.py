@@ -1,7 +1,5 @@
 """What every likelihood in the table keeps."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -9,7 +7,7 @@ from skgen._terms import evaluate
 from skgen.likelihoods import LIKELIHOODS, Likelihood, LikelihoodSpec
 from skgen.likelihoods.base import Head
 from tests.oracles import every_row, within
-from tests.parts import LIKELIHOOD_SPECS, likelihood_from, moments, normal, within_support
+from tests.parts import LIKELIHOOD_SPECS, likelihood_from, moments, normal, within_support, without_floor
 
 FEATURES = 3
 N_DRAWS = 20000
@@ -41,18 +39,17 @@ def points(likelihood, outputs, generator):
     if likelihood.measure == "mass":
         values = torch.arange(max(low, -LARGEST_COUNT), min(high, LARGEST_COUNT) + 1, dtype=torch.float64)
         return values[:, None], torch.ones_like(values)
+    if likelihood.support:
+        values = torch.linspace(low, high, 40001, dtype=torch.float64)
+        weights = torch.full_like(values, values[1] - values[0])
+        weights[[0, -1]] *= 0.5
+        return values[:, None], weights
     with torch.no_grad():
         draws = likelihood.sample(outputs.expand(2000, -1), generator=generator)
     centre, spread = draws.mean(), draws.std()
-    values = torch.linspace(
-        max(low, float(centre - 40 * spread)),
-        min(high, float(centre + 40 * spread)),
-        40001,
-        dtype=torch.float64,
-    )
-    weights = torch.full_like(values, values[1] - values[0])
-    weights[[0, -1]] *= 0.5
-    return values[:, None], weights
+    # Equal steps in u sample the centre and, a million spreads away, whatever there is of tails.
+    u = torch.linspace(-14, 14, 40001, dtype=torch.float64)
+    return (centre + spread * torch.sinh(u))[:, None], spread * torch.cosh(u) * (u[1] - u[0])
 
 
 @pytest.fixture
@@ -257,11 +254,6 @@ def user_log_prob(likelihood, head, scaling, hidden, rows):
     with torch.no_grad():
         x = (rows - scaling.shift) / scaling.scale
         return likelihood.log_prob(hidden @ head.weight + head.bias, x) - scaling.scale.log().sum()
-
-
-def without_floor(spec):
-    """The spec with a negligible floor of the variance: a floor is a share of the scale and moves with it."""
-    return replace(spec, min_variance=1e-200) if "min_variance" in spec.get_params() else spec
 
 
 def test_compensation_leaves_the_density_in_the_user_s_units_alone(spec, generator):

@@ -71,6 +71,7 @@ CONFIGURATIONS = {
     "vae-network": vae(likelihood=Gaussian("network")),
     "vae-bernoulli": vae(likelihood="bernoulli"),
     "vae-dynamic": vae(likelihood=Bernoulli("dynamic")),
+    "vae-student": vae(likelihood="student_t"),
     "vae-poisson": vae(likelihood="poisson"),
     "vae-iwae": vae(objective="iwae", n_draws=5),
     "vae-linear-lbfgs": vae(hidden_layer_sizes=(), solver="lbfgs"),
