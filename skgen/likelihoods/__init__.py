@@ -5,6 +5,7 @@ To add one, write a file with spec and module and name the spec in ``LIKELIHOODS
 
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
 from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
+from skgen.likelihoods.continuous_bernoulli import ContinuousBernoulli, ContinuousBernoulliLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
 from skgen.likelihoods.negative_binomial import NegativeBinomial, NegativeBinomialLikelihood
 from skgen.likelihoods.poisson import Poisson, PoissonLikelihood
@@ -12,6 +13,7 @@ from skgen.likelihoods.student_t import StudentT, StudentTLikelihood
 
 LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
     "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
     "gaussian": Gaussian,
     "negative_binomial": NegativeBinomial,
     "poisson": Poisson,
@@ -22,6 +24,8 @@ __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
     "BernoulliLikelihood",
+    "ContinuousBernoulli",
+    "ContinuousBernoulliLikelihood",
     "Gaussian",
     "GaussianLikelihood",
     "Likelihood",
