@@ -102,14 +102,32 @@ def log_density(estimator, X):
     Returns
     -------
     log_density : ndarray of shape (n_samples,)
-        Nats per row, of the kind that :func:`kind` says.
+        Nats per row, of the kind that :func:`kind` says; minus infinity where a row is impossible.
     """
     relative_to = measure(estimator)
     rows, jacobian = through(estimator, X)
     if relative_to == "mixed" and jacobian != 0:
         raise TypeError("Scores relative to a mixed measure cannot be taken through scalers: transform X beforehand.")
-    values = last_step(estimator).score_samples(rows)
+    values = np.asarray(last_step(estimator).score_samples(rows))
+    _check_scores(estimator, values, len(rows))
     return values + values.dtype.type(jacobian if relative_to == "density" else 0)
+
+
+def _check_scores(estimator, values, n_rows):
+    """ValueError where scores are no log-densities of rows: NaN compares with nothing, and infinity wins always."""
+    name = type(last_step(estimator)).__name__
+    if values.shape != (n_rows,) or values.dtype.kind != "f":
+        raise ValueError(
+            f"score_samples of {name} must give a floating-point number for each of the {n_rows} rows, got an array of "
+            f"shape {values.shape} and dtype {values.dtype}."
+        )
+    lost = np.isnan(values) | (values == np.inf)
+    if lost.any():
+        raise ValueError(
+            f"{name} gives {lost.sum()} of {n_rows} rows, the first of them row {lost.argmax()}, the score "
+            f"{values[lost][0]}, which is no log-density. Look for a covariance without variance, or for numbers in X "
+            "whose squares are beyond floating point, and scale X."
+        )
 
 
 def last_step(estimator):

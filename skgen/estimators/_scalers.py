@@ -28,6 +28,8 @@ def unwrapped(estimator):
         elif hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, (GridSearchCV, RandomizedSearchCV)):
+            if estimator.refit is False:
+                raise ValueError(f"{type(estimator).__name__} with refit=False fits no estimator to use: leave it out.")
             estimator = estimator.estimator
         else:
             return estimator

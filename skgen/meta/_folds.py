@@ -40,7 +40,10 @@ def splits_of(cv, X, random_state, sample_weight=None):
     """Training and test rows, in folds of equal rows where ``cv`` is their number or None, or as ``cv`` splits."""
     if cv is None or isinstance(cv, Integral):
         return fold_splits(X, 5 if cv is None else cv, random_state, sample_weight)
-    return list(check_cv(cv).split(X))
+    splits = list(check_cv(cv).split(X))
+    if not splits or not all(len(train) and len(test) for train, test in splits):
+        raise ValueError(f"cv={cv!r} must give at least one split, and rows on both sides of each, got {splits}.")
+    return splits
 
 
 def cross_fitted(estimator, X, sample_weight, splits, score):

@@ -14,8 +14,10 @@ def checked(meta, X, y, estimator, *, reset, **checks):
 
 
 def fitted_class(estimator, X, sample_weight, name):
-    """A clone, fitted to the rows of a class, whose name is a NumPy scalar; errors tell it."""
+    """A clone, fitted to the rows of a class; errors tell its name."""
     try:
         return fitted_clone(estimator, X, None, sample_weight)
     except ValueError as error:
-        raise ValueError(f"The density of class {name.item()!r}, of n_samples = {len(X)}: {error}") from error
+        raise ValueError(
+            f"The density of class {np.asarray(name).item()!r}, of n_samples = {len(X)}: {error}"
+        ) from error

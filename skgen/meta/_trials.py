@@ -68,6 +68,11 @@ def table(names, trials, weight):
         score, error = _mean_and_error(values, weight)
         if np.isnan(score).all():
             raise ValueError("No candidate could be fitted: " + "; ".join(sorted({t.failure for t in trials})))
+        if not (score > -np.inf).any():
+            raise ValueError(
+                "Some unseen rows are impossible under each of the candidates that could be fitted. Add one whose "
+                "density is positive everywhere."
+            )
         difference, difference_error = _mean_and_error(values - values[np.nanargmax(score)], weight)
     return {
         "name": np.array(names, dtype=object),

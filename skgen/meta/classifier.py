@@ -229,6 +229,8 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
         lost = ~np.isfinite(joint.max(axis=1))
         with np.errstate(divide="ignore"):
             joint[lost] = np.log(self.class_prior_)
+        # Far away the digits of a sum of logarithms would not tell it from its terms.
+        joint = joint - joint.max(axis=1, keepdims=True)
         return joint - logsumexp(joint, axis=1, keepdims=True)
 
     def predict_proba(self, X):

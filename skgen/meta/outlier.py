@@ -222,7 +222,7 @@ def _finite_mean(values, weight):
     mean = float(np.average(values, weights=weight))
     if not np.isfinite(mean):
         raise ValueError(
-            f"score_method='typicality' needs the mean log-density of unseen rows, which is {mean}: some are impossible "
-            "under the model. Use a density that is positive everywhere, or score_method='log_likelihood'."
+            f"score_method='typicality' needs the mean log-density of unseen rows, which is {mean}: some are "
+            "impossible under the model. Use a density that is positive everywhere, or score_method='log_likelihood'."
         )
     return mean

@@ -187,6 +187,9 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
         if not any(pairs):
             candidates = [(f"{type(each).__name__.lower()}-{i}", each) for i, each in enumerate(candidates)]
         names, estimators = (list(each) for each in zip(*candidates, strict=True))
+        for name, each in candidates:
+            if not isinstance(name, str) or not hasattr(each, "fit"):
+                raise ValueError(f"candidates must be estimators, each with a name or without, got {(name, each)!r}.")
         self._validate_names(names)
         return names, estimators
 

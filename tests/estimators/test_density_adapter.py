@@ -272,3 +272,24 @@ def test_every_structure_of_covariances_can_be_taken_to_other_units(covariance_t
 def test_what_cannot_condition_says_so():
     with pytest.raises(TypeError, match=r"BayesianGaussianMixture has no conditional.*KernelDensity with a gaussian"):
         conditioned(BayesianGaussianMixture().fit(rows()), "conditional")
+
+
+@pytest.mark.parametrize("scores", [np.array([0.0, np.nan]), np.array([0.0, np.inf]), np.zeros(1), np.array([1, 2])])
+def test_scores_that_are_no_log_densities_are_refused(scores):
+    class Broken(KernelDensity):
+        def score_samples(self, X):
+            return scores
+
+    X = np.eye(2)
+    with pytest.raises(ValueError, match=r"Broken gives 1 of 2 rows, .* row 1, the score|score_samples of Broken must"):
+        log_density(Broken().fit(X), X)
+
+
+def test_a_row_may_be_impossible():
+    assert log_density(KernelDensity(kernel="tophat").fit(np.eye(2)), [[9.0, 9.0]]) == [-np.inf]
+
+
+def test_a_search_that_keeps_no_estimator_is_refused():
+    search = GridSearchCV(KernelDensity(), {"bandwidth": [1.0]}, refit=False)
+    with pytest.raises(ValueError, match="GridSearchCV with refit=False fits no estimator"):
+        kind(search)

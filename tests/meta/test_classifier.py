@@ -150,3 +150,10 @@ def test_mixtures_chosen_within_the_training_rows_read_digits():
     grid = {"estimator__n_components": [1, 2], "estimator__reg_covar": [0.3, 3.0]}
     search = GridSearchCV(GenerativeClassifier(GaussianMixture(random_state=0)), grid, cv=2)
     assert search.fit(X[train], y[train]).score(X[test], y[test]) >= 0.985
+
+
+def test_probabilities_add_up_to_one_however_far_a_row_is():
+    X, y = np.array([[0.0], [1.0]]), [0, 1]
+    proba = GenerativeClassifier(KernelDensity()).fit(X, y).predict_proba([[1e8], [1e100], [1e200]])
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_allclose(proba[1:], 0.5)

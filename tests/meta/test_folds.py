@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skgen.meta._folds import dividing_line, fold_splits, folds
+from skgen.meta._folds import dividing_line, fold_splits, folds, splits_of
 
 
 def seeded(seed=0):
@@ -62,3 +62,9 @@ def test_weights_of_values_are_repetitions():
     values, weight = random.normal(size=50), random.integers(0, 4, size=50)
     for share in (0.05, 0.2, 0.5):
         assert dividing_line(values, share, weight) == dividing_line(np.repeat(values, weight), share)
+
+
+@pytest.mark.parametrize("cv", [[], [(np.arange(3), np.arange(0))]])
+def test_splits_without_rows_are_refused(cv):
+    with pytest.raises(ValueError, match="must give at least one split, and rows on both sides of each"):
+        splits_of(cv, np.eye(3), np.random.RandomState(0))

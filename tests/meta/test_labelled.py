@@ -17,9 +17,10 @@ def test_rows_may_have_missing_entries_where_the_estimator_inside_takes_them():
         checked(GenerativeClassifier(), X, y, KernelDensity(), reset=True)
 
 
-def test_an_error_of_a_class_names_it_and_its_number_of_rows():
+@pytest.mark.parametrize("name", ["rare", np.str_("rare")])
+def test_an_error_of_a_class_names_it_and_its_number_of_rows(name):
     with pytest.raises(ValueError, match=r"class 'rare', of n_samples = 2:.*n_components"):
-        fitted_class(GaussianMixture(5), np.eye(2), None, np.str_("rare"))
+        fitted_class(GaussianMixture(5), np.eye(2), None, name)
 
 
 def test_weights_reach_the_estimator_inside():

@@ -171,3 +171,23 @@ def test_a_random_state_repeats_a_fit_and_no_global_one_is_used(inside):
         offsets = [detector(inside, score_method=method, random_state=7).fit(rows()).offset_ for _ in range(2)]
     assert offsets[0] == offsets[1]
     assert state == process_state()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, r"More than 0\.05 of the rows are impossible under the model"),
+        ({"score_method": "typicality"}, "mean log-density of unseen rows, which is -inf"),
+    ],
+)
+def test_no_line_is_drawn_among_impossible_rows(parameters, message):
+    X = np.arange(20.0)[:, None]
+    narrow = KernelDensity(kernel="tophat", bandwidth=0.1)
+    with pytest.raises(ValueError, match=message):
+        GenerativeOutlierDetector(narrow, random_state=0, **parameters).fit(X)
+
+
+def test_no_row_is_called_an_inlier_for_want_of_a_score():
+    detector = GenerativeOutlierDetector(random_state=0).fit(np.random.RandomState(0).standard_normal((50, 2)))
+    with pytest.raises(ValueError, match=r"the score nan, which is no log-density"):
+        detector.predict([[1e200, -1e200]])

@@ -189,3 +189,19 @@ def test_work_in_parallel_and_global_random_states_change_nothing():
         two = DensitySelector(sizes(1, 2), random_state=0).fit(rows(60)).results_
     np.testing.assert_array_equal(one["score"], two["score"])
     assert state == process_state()
+
+
+def test_candidates_under_all_of_which_unseen_rows_are_impossible_are_refused():
+    X = np.arange(20.0)[:, None]
+    narrow = [KernelDensity(kernel="tophat", bandwidth=width) for width in (0.1, 0.2)]
+    with pytest.raises(ValueError, match="Some unseen rows are impossible under each of the candidates"):
+        DensitySelector(narrow, random_state=0).fit(X)
+    selector = DensitySelector([*narrow, KernelDensity()], random_state=0).fit(X)
+    assert selector.best_index_ == 2
+    np.testing.assert_array_equal(selector.results_["score"][:2], -np.inf)
+
+
+@pytest.mark.parametrize("candidate", [None, 5, ("a", 5), (5, KernelDensity())])
+def test_a_candidate_that_is_no_estimator_is_refused(candidate):
+    with pytest.raises(ValueError, match="candidates must be estimators, each with a name or without, got"):
+        DensitySelector([candidate]).fit(np.eye(3))
