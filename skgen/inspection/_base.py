@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from skgen.inspection._normal import dense_covariances, ellipses
 
 MOST_CLASSES = 20
-"""Labels up to which each gets a colour of its own."""
+"""Numbers up to which each gets a colour of its own; names get one in any case."""
 
 
 def pyplot(display):
@@ -50,7 +50,9 @@ def classes_of(y):
     if type_of_target(y) not in ("binary", "multiclass"):
         return None
     classes, index = np.unique(y, return_inverse=True)
-    return (classes, index) if len(classes) <= MOST_CLASSES else None
+    # Many numbers are shown as quantities are; names can only be told apart.
+    named = y.dtype.kind not in "biuf"
+    return (classes, index) if named or len(classes) <= MOST_CLASSES else None
 
 
 def draw_bar(ax, drawn, label, **options):
@@ -133,6 +135,8 @@ def checked_labels(y, n_rows):
     y = np.asarray(y)
     if y.shape != (n_rows,):
         raise ValueError(f"y must have one label for each of the {n_rows} rows, got an array of shape {y.shape}.")
+    if any(label is None or label != label for label in y.tolist()):
+        raise ValueError("y must have a label for each row, but some are missing. Leave those rows out.")
     return y
 
 

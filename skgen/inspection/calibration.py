@@ -62,7 +62,10 @@ class CalibrationDisplay:
     """
 
     def __init__(self, ranks, n_draws, *, name=None):
+        check_count(n_draws, "n_draws")
         self.ranks = np.sort(np.asarray(ranks, dtype=float))
+        if self.ranks.ndim != 1 or not len(self.ranks) or not ((self.ranks >= 0) & (self.ranks <= 1)).all():
+            raise ValueError(f"ranks must be numbers between 0 and 1, one for each row, got {ranks!r}.")
         self.n_draws = n_draws
         self.name = name
 

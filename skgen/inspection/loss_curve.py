@@ -51,6 +51,8 @@ class LossCurveDisplay:
     """
 
     def __init__(self, history, *, unit="epoch", best=None):
+        if not history:
+            raise ValueError("history must have at least one entry, such as 'loss': [2.0, 1.5], got none.")
         self.history = history
         self.unit = unit
         self.best = best

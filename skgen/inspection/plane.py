@@ -132,6 +132,11 @@ class PosteriorPlaneDisplay:
         check_count(n_points, "n_points", least=2)
         predict_proba = _base.method_of(estimator, "predict_proba", "PosteriorPlaneDisplay")
         rows = _base.checked_rows(X)
+        if rows.shape[1] != getattr(estimator, "n_features_in_", rows.shape[1]):
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but {type(estimator).__name__} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
         A, names = _directions(estimator, plane, rows.shape[1])
         own = at is not None or (rows.shape[1] == 2 and not isinstance(plane, str))
         flat = _normal_plane(estimator, A, needed=not own) if at is None else None
@@ -243,6 +248,8 @@ def _directions(estimator, plane, n_features):
     """Directions (2, n_features) of a plane, and their names."""
     if isinstance(plane, str):
         check_choice(plane, ("discriminant",), "plane")
+        if n_features < 2:
+            raise ValueError("plane='discriminant' needs at least 2 columns, got 1.")
         return discriminant_plane(as_normal_mixture(estimator)), ("first direction", "second direction")
     if np.ndim(plane) == 1:
         columns = _base.checked_columns(plane, n_features, "plane")

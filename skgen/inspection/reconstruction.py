@@ -31,7 +31,7 @@ class ReconstructionDisplay:
     image_ : matplotlib AxesImage
         The sheet, where rows are images.
     bars_ : matplotlib BarContainer
-        The errors, where rows are a table.
+        The errors, where rows are a table; none where a column does not vary.
     ax_, figure_ : matplotlib Axes and Figure
         Where they were drawn.
 
@@ -123,7 +123,7 @@ class ReconstructionDisplay:
         n = len(errors)
         names = self.feature_names or _base.names_of(None, n)
         ax = _base.on_axes(self, ax, (6, min(10, 1.2 + 0.25 * n)))
-        self.bars_ = ax.barh(range(n), np.nan_to_num(errors), **options)
+        self.bars_ = ax.barh(range(n), errors, **options)
         ax.axvline(1, color="0.5", linestyle="--", linewidth=1)
         if n <= _images.MOST_NAMES:
             ax.set_yticks(range(n), names)

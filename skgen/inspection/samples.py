@@ -49,6 +49,10 @@ class SamplesDisplay:
     def __init__(self, samples, X=None, *, image_shape=None, columns=(0, 1), feature_names=None):
         self.samples = _base.checked_rows(samples, "samples", missing=True)
         self.X = None if X is None else _base.checked_rows(X, missing=True)
+        if X is not None and self.X.shape[1] != self.samples.shape[1]:
+            raise ValueError(
+                f"X must have the {self.samples.shape[1]} columns of the samples, got {self.X.shape[1]} columns."
+            )
         self.image_shape = image_shape
         self.columns = columns
         self.feature_names = feature_names

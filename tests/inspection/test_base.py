@@ -117,3 +117,16 @@ def test_labels_have_to_be_one_for_each_row():
 def test_a_missing_method_is_named():
     with pytest.raises(TypeError, match="GaussianMixture has no fly, which travel needs"):
         _base.method_of(GaussianMixture(), "fly", "travel")
+
+
+def test_more_names_than_colours_of_a_palette_are_told_apart_still():
+    y = np.array([f"name {i}" for i in range(30)])
+    classes, index = _base.classes_of(y)
+    assert (len(classes), len(index)) == (30, 30)
+    assert _base.classes_of(np.arange(30)) is None
+
+
+@pytest.mark.parametrize("y", [[1.0, np.nan], np.array(["a", None])])
+def test_a_missing_label_is_refused(y):
+    with pytest.raises(ValueError, match="y must have a label for each row, but some are missing"):
+        _base.checked_labels(y, 2)

@@ -123,3 +123,9 @@ def test_what_cannot_draw_or_score_is_refused():
         CalibrationDisplay.from_estimator(GaussianMixture().fit(X), X, n_draws=0)
     with pytest.raises(ValueError, match="draw_scores contains NaN"):
         CalibrationDisplay.from_scores([0.0], [np.nan])
+
+
+@pytest.mark.parametrize("ranks", [[np.nan], [], [-0.1], [1.1], [[0.5]]])
+def test_what_is_no_rank_is_refused(ranks):
+    with pytest.raises(ValueError, match="ranks must be numbers between 0 and 1"):
+        CalibrationDisplay(ranks, 10)

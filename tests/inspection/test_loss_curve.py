@@ -101,3 +101,8 @@ def test_an_estimator_without_history_and_one_that_is_not_fitted_are_refused():
         LossCurveDisplay.from_estimator(KernelDensity().fit(X))
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(GaussianMixture())
+
+
+def test_a_history_without_entries_is_refused():
+    with pytest.raises(ValueError, match="history must have at least one entry"):
+        LossCurveDisplay({})

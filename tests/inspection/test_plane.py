@@ -188,3 +188,11 @@ def test_behind_a_transformer_that_is_not_affine_there_is_the_posterior_alone():
     np.testing.assert_array_equal(display.responsibilities.reshape(100, -1), model.predict_proba(grid_of(display)))
     assert display.log_density is None
     assert display.components_ is None
+
+
+def test_rows_and_planes_of_too_few_columns_are_refused():
+    X = np.random.RandomState(0).standard_normal((30, 3))
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        PosteriorPlaneDisplay.from_estimator(GaussianMixture(1).fit(X), X[:, :2])
+    with pytest.raises(ValueError, match="plane='discriminant' needs at least 2 columns"):
+        PosteriorPlaneDisplay.from_estimator(GaussianMixture(1).fit(X[:, :1]), X[:, :1], plane="discriminant")

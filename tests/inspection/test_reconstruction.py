@@ -71,3 +71,9 @@ def test_what_cannot_rebuild_is_refused():
         ReconstructionDisplay(np.zeros((2, 1)), np.zeros((1, 1)))
     with pytest.raises(ValueError, match="n_images must be an integer of at least 1, got 0"):
         ReconstructionDisplay(DIGITS, DIGITS, image_shape=(8, 8)).plot(n_images=0)
+
+
+def test_a_column_that_does_not_vary_has_no_bar():
+    X = np.column_stack([np.ones(5), np.arange(5.0)])
+    display = ReconstructionDisplay(X, 2 * X).plot()
+    np.testing.assert_array_equal(np.isnan(display.bars_.datavalues), [True, False])

@@ -79,3 +79,8 @@ def test_wrong_numbers_are_refused():
         SamplesDisplay.from_estimator(mixture, columns=(0, 9))
     with pytest.raises(ValueError, match="has 9 numbers, but a row has 4 columns"):
         SamplesDisplay.from_estimator(mixture, image_shape=(3, 3))
+
+
+def test_rows_with_other_columns_than_the_draws_are_refused():
+    with pytest.raises(ValueError, match="X must have the 3 columns of the samples, got 2"):
+        SamplesDisplay(np.ones((4, 3)), np.ones((4, 2)))
