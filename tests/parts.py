@@ -12,13 +12,14 @@ from skgen.likelihoods.gaussian import VARIANCES
 from skgen.models import LatentVariableModel
 from skgen.networks import MLP
 from skgen.posteriors import POSTERIORS
-from skgen.priors import PRIORS
+from skgen.priors import PRIORS, Vamp
 
 VARIANTS = {
+    "vamp": [Vamp(n_pseudo_inputs=4)],
     "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
 }
-"""Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
+"""Specs of the entries with more than one mode, or defaults that are too large; all others are tested with those."""
 LARGEST_MEAN = 10.0
 """Of columns of counts."""
 

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgen.distributions.normal import standard_normal
 from skgen.estimators._arrays import as_array, tile_size
 from skgen.estimators.gaussian_mixture import GaussianMixture
-from skgen.training.representatives import representatives
+from skgen.training.representatives import read_off, representatives
 
 MOST_ROWS = 10000
 """Distinct rows that a mixture is fitted to at most."""
@@ -51,6 +51,13 @@ class PriorStart:
         if batches.augment is not None:
             x = batches.augment(x, generator=torch.Generator(x.device).manual_seed(self.seed))
         return x, weight
+
+    def rows(self, n_rows):
+        """Standardised rows, drawn by weight as evenly as can be."""
+        x, weight = self._standardised(n_rows)
+        cumulative = torch.cumsum(weight, 0)
+        heights = (torch.arange(n_rows, device=weight.device) + 0.5) * (cumulative[-1] / n_rows)
+        return x[read_off(cumulative, heights).to(x.device)]
 
     def _encoded(self):
         """Posterior means of rows, their mean posterior variance, and their weights, in float64 on the CPU."""

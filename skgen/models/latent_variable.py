@@ -4,6 +4,7 @@ from torch import Generator, Tensor
 
 from skgen._terms import Cotangents, Terms
 from skgen._trace import Pullback, Tracer
+from skgen.distributions.normal import standard_normal
 from skgen.likelihoods.base import Likelihood
 from skgen.models.base import NetworkModel
 from skgen.networks.base import Network
@@ -25,6 +26,26 @@ class LatentVariableModel(NetworkModel):
         super().__init__(encoder, decoder, likelihood)
         self.prior = prior
         self.posterior = posterior
+        prior.connect(self)
+
+    @property
+    def n_features(self) -> int:
+        """Width of a row."""
+        return self.likelihood.n_features
+
+    def posterior_log_probs(self, z: Tensor, x: Tensor) -> Tensor:
+        """log q(z | x_k) of points (..., components) for each of some standardised rows (K, features), (..., K)."""
+        return self.posterior.log_probs(z, self.encode(x))
+
+    def draw_posteriors(self, x: Tensor, generator: Generator) -> Tensor:
+        """A draw of q(z | x) for each standardised row, (rows, components)."""
+        noise = standard_normal(x.new_empty(1, len(x), self.posterior.n_components), generator)
+        return self.posterior.draw(self.encode(x), noise).z[0]
+
+    def restandardize(self, mean: Tensor, scale: Tensor, revived: Tensor) -> None:
+        shift, old = self.shift.clone(), self.scale.clone()
+        super().restandardize(mean, scale, revived)
+        self.prior.map_rows(lambda x: self.standardize(x * old + shift))
 
     @property
     def width(self) -> int:

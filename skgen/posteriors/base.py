@@ -45,6 +45,15 @@ class Posterior(nn.Module, ABC):
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of z, (batch, n_components) each."""
 
+    def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """log q of points (..., n_components) under each of K posteriors (K, n_parameters), (..., K).
+
+        Raises NotImplementedError where densities are known at a posterior's own draws only.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} knows densities at its own draws only: choose another prior or posterior."
+        )
+
     def tracer(self) -> Tracer:
         """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal_mixture import component_log_probs
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 
 LARGEST_LOG_VARIANCE = 40.0
@@ -38,6 +39,9 @@ class DiagonalPosterior(Posterior):
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = self._split(parameters)
         return mean, torch.exp(log_scale)
+
+    def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
+        return component_log_probs(z, *self._split(parameters))
 
     def tracer(self) -> Tracer:
         half = torch.tensor(0.5)

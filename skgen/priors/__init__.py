@@ -4,17 +4,19 @@ To add one, write a file with both and name the spec in ``PRIORS``; the contract
 Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models that take one build what they need of it.
 """
 
-from skgen.priors.base import Prior, PriorSpec, TrainingRows
+from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
 from skgen.priors.conjugate import Conjugate
 from skgen.priors.mixture import Mixture, MixturePrior
 from skgen.priors.normal import Normal, NormalPrior
+from skgen.priors.vamp import Vamp, VampPrior
 
-PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture}
+PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture, "vamp": Vamp}
 PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
 __all__ = [
     "PRIORS",
     "PRIORS_ON_PARAMETERS",
+    "AmortisedModel",
     "Conjugate",
     "Mixture",
     "MixturePrior",
@@ -23,4 +25,6 @@ __all__ = [
     "Prior",
     "PriorSpec",
     "TrainingRows",
+    "Vamp",
+    "VampPrior",
 ]

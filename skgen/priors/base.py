@@ -1,6 +1,7 @@
 """What a prior must offer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -15,8 +16,25 @@ from skgen._trace import Pullback, Tracer, autograd_trace
 class TrainingRows(Protocol):
     """What a prior may ask for when it starts. It depends on the weighted distribution of the rows only."""
 
+    def rows(self, n_rows: int) -> Tensor:
+        """So many standardised rows, drawn by weight as evenly as can be, (n_rows, features)."""
+
     def mixture(self, n_clusters: int, n_init: int) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights (K,), means and variances (K, n_components) of a mixture fitted to the encoded rows."""
+
+
+class AmortisedModel(Protocol):
+    """What a prior may ask of the model that it is part of."""
+
+    @property
+    def n_features(self) -> int:
+        """Width of a row."""
+
+    def posterior_log_probs(self, z: Tensor, x: Tensor) -> Tensor:
+        """log q(z | x_k) of points (..., n_components) for each of some standardised rows (K, features), (..., K)."""
+
+    def draw_posteriors(self, x: Tensor, generator: Generator) -> Tensor:
+        """A draw of q(z | x) for each standardised row, (rows, n_components)."""
 
 
 class Prior(nn.Module, ABC):
@@ -45,6 +63,14 @@ class Prior(nn.Module, ABC):
     def width(self) -> int:
         """Most numbers held per draw at once, for sizing tiles."""
         return self.n_components
+
+    def connect(self, model: AmortisedModel) -> None:
+        """Take what the prior needs of the model that it becomes part of, and make parameters of the size of rows."""
+        return
+
+    def map_rows(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Follow rows to another standardisation, in place; ``change`` maps standardised rows to what they become."""
+        return
 
     def start(self, rows: TrainingRows) -> None:
         """Set the parameters, in place, from the training rows."""

@@ -17,7 +17,7 @@ from skgen import (
     VariationalAutoencoder,
 )
 from skgen.likelihoods import Bernoulli, Gaussian
-from skgen.priors import Mixture
+from skgen.priors import Mixture, Vamp
 
 ROUNDED = "ignore:Values of X that are no whole numbers:UserWarning"
 """Filter of the warning that likelihoods of whole numbers give for the rows below."""
@@ -79,6 +79,7 @@ CONFIGURATIONS = {
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
+    "vae-vamp": vae(prior=Vamp(4)),
     "vae-float64": vae(precision="float64"),
     "vae-bfloat16": vae(precision="bfloat16"),
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),
