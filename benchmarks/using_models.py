@@ -142,6 +142,15 @@ def interpolated(rows, n_new, random):
     return rows[start] + random.random((n_new, 1)) * (rows[end] - rows[start])
 
 
+def rare_density(n_rows, seed):
+    """Mixtures from one component to one for every other row, by the likelihood of held-out rows."""
+    settings = {"reg_covar": 1e-2, "random_state": seed}
+    counts = [k for k in (1, 2, 5, 10, 20, 50, 100) if 2 * k <= n_rows]
+    structures = [(structure, k) for k in counts for structure in ("full", "diag", "tied_spherical")]
+    candidates = [GaussianMixture(k, covariance_type=structure, **settings) for structure, k in structures]
+    return DensitySelector(candidates, cv=3, random_state=seed)
+
+
 def enlarged(X, y, seed):
     """Training rows of each side."""
     random, rare = np.random.default_rng(seed), X[y == 1]
@@ -149,6 +158,9 @@ def enlarged(X, y, seed):
     ones = np.append(y, np.ones(n_new, dtype=int))
     return {
         "GenerativeOverSampler": GenerativeOverSampler(random_state=seed).fit_resample(X, y),
+        "the same, selected": GenerativeOverSampler(rare_density(len(rare), seed), random_state=seed).fit_resample(
+            X, y
+        ),
         "interpolation": (np.vstack([X, interpolated(rare, n_new, random)]), ones),
         "repetition": (np.vstack([X, rare[random.integers(len(rare), size=n_new)]]), ones),
         "nothing": (X, y),
