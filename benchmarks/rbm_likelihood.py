@@ -95,6 +95,8 @@ def search(side, X):
         print(f"  {side:12} {settings_of(rbm) or 'defaults':50} {value:8.3f} {cpu:6.2f} s CPU{note}", flush=True)
         if in_time:
             best = max(best, (rbm, value), key=lambda pair: pair[1])
+    if best[0] is None:
+        raise SystemExit(f"No setting of {side} fits in {MOST_SECONDS} s here. With OMP_NUM_THREADS=1 no time is lost.")
     return best[0]
 
 
