@@ -19,7 +19,7 @@ VARIANTS = {
     "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
 }
-"""Specs of the entries with more than one mode, or defaults that are too large; all others are tested with those."""
+"""Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
 LARGEST_MEAN = 10.0
 """Of columns of counts."""
 

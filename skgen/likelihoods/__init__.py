@@ -6,6 +6,7 @@ To add one, write a file with spec and module and name the spec in ``LIKELIHOODS
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
 from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
 from skgen.likelihoods.continuous_bernoulli import ContinuousBernoulli, ContinuousBernoulliLikelihood
+from skgen.likelihoods.discretized_logistic import DiscretizedLogistic, DiscretizedLogisticLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
 from skgen.likelihoods.negative_binomial import NegativeBinomial, NegativeBinomialLikelihood
 from skgen.likelihoods.poisson import Poisson, PoissonLikelihood
@@ -14,6 +15,7 @@ from skgen.likelihoods.student_t import StudentT, StudentTLikelihood
 LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
+    "discretized_logistic": DiscretizedLogistic,
     "gaussian": Gaussian,
     "negative_binomial": NegativeBinomial,
     "poisson": Poisson,
@@ -26,6 +28,8 @@ __all__ = [
     "BernoulliLikelihood",
     "ContinuousBernoulli",
     "ContinuousBernoulliLikelihood",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticLikelihood",
     "Gaussian",
     "GaussianLikelihood",
     "Likelihood",
