@@ -1,6 +1,7 @@
 """What meta-estimators do with the estimator inside."""
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -49,7 +50,9 @@ def fitted_clone(estimator, X, y=None, sample_weight=None):
         return clone(estimator).fit(X, y)
     present = sample_weight > 0
     given = weight_parameters(estimator, sample_weight[present])
-    return clone(estimator).fit(X[present], None if y is None else y[present], **given)
+    # Weights go to whatever takes them; no step of a pipeline inside has to ask for them.
+    with config_context(enable_metadata_routing=False):
+        return clone(estimator).fit(X[present], None if y is None else y[present], **given)
 
 
 def weight_parameters(estimator, sample_weight):

@@ -73,6 +73,8 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
     0.98
     """
 
+    __metadata_request__partial_fit = {"sample_weight": None}
+
     _parameter_constraints = {"estimator": [HasMethods(["fit"]), None], "priors": ["array-like", None]}
 
     def __init__(self, estimator=None, *, priors=None):

@@ -199,5 +199,8 @@ class GenerativeOverSampler(MetaEstimatorMixin, BaseEstimator):
 def _like(given, values):
     """Values as a data frame or a series, where what was given is one."""
     if hasattr(given, "columns"):
-        return type(given)(dict(zip(given.columns, values.T, strict=True)))
-    return type(given)(values, name=given.name) if hasattr(given, "name") else values
+        return type(given)(dict(zip(given.columns, values.reshape(len(values), -1).T, strict=True)))
+    if not hasattr(given, "name"):
+        return values
+    # pandas takes values first, polars names.
+    return type(given)(values, name=given.name) if hasattr(given, "index") else type(given)(given.name, values)

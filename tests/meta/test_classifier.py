@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -157,3 +158,9 @@ def test_probabilities_add_up_to_one_however_far_a_row_is():
     proba = GenerativeClassifier(KernelDensity()).fit(X, y).predict_proba([[1e8], [1e100], [1e200]])
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_allclose(proba[1:], 0.5)
+
+
+def test_weights_of_a_chunk_can_be_routed():
+    with config_context(enable_metadata_routing=True):
+        request = GenerativeClassifier().set_partial_fit_request(sample_weight=True).get_metadata_routing()
+    assert request.partial_fit.requests["sample_weight"] is True

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KernelDensity
@@ -45,3 +46,13 @@ def test_the_estimator_that_was_given_is_not_fitted():
     given = GaussianMixture()
     assert fitted_clone(given, X) is not given
     assert not hasattr(given, "parameters_")
+
+
+def test_weights_reach_a_pipeline_whether_metadata_is_routed_or_not():
+    weight = np.arange(30) % 3
+    pipeline = make_pipeline(StandardScaler(), GaussianMixture(1))
+    expected = fitted_clone(pipeline, X, None, weight)
+    with config_context(enable_metadata_routing=True):
+        routed = fitted_clone(pipeline, X, None, weight)
+    np.testing.assert_array_equal(routed[-1].means_, expected[-1].means_)
+    np.testing.assert_array_equal(routed[0].mean_, expected[0].mean_)

@@ -1,5 +1,7 @@
 """skgen.meta.sampler"""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -149,3 +151,15 @@ def test_the_density_is_searched_within_imbalanced_learns_pipeline():
     name = "generativeoversampler__estimator__n_components"
     search = GridSearchCV(pipeline, {name: [1, 2]}, cv=2, scoring="balanced_accuracy").fit(X, y)
     assert search.best_score_ > 0.9
+
+
+@pytest.mark.parametrize("frames", [pd, pl])
+def test_classes_come_back_as_they_were_given(frames):
+    X, y = np.random.RandomState(0).standard_normal((30, 2)), np.repeat(["common", "rare"], [20, 10])
+    table = frames.DataFrame({"kind": y})
+    for given in (table, table["kind"]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a table of one column stands for the column
+            found = GenerativeOverSampler(random_state=0).fit_resample(X, given)[1]
+        assert type(found) is type(given)
+        assert np.ravel(found).tolist() == ["common"] * 20 + ["rare"] * 20
