@@ -40,8 +40,9 @@ class VariationalAutoencoder(PriorComponents, LatentVariableEstimator):
     prior : {"normal", "mixture", "vamp"} or PriorSpec, default="normal"
         Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
         ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
-    likelihood : {"gaussian", "bernoulli"} or LikelihoodSpec, default="gaussian"
-        Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`.
+    likelihood : str or LikelihoodSpec, default="gaussian"
+        Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`: "gaussian", "student_t",
+        "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial" or "discretized_logistic".
     posterior : {"diagonal"} or PosteriorSpec, default="diagonal"
         Family of the approximate posterior.
     hidden_layer_sizes : int or array-like of int, default=(256, 256)
