@@ -38,12 +38,13 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.installed-demo
 	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(BIN)/python doc/examples/plot_digits_tour.py
 
+# Tests run in two processes of one thread each: their tensors are too small for more.
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy skgen
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 doc: $(VENV)/.installed-doc
 	rm -rf doc/generated
