@@ -37,7 +37,7 @@ class VariationalAutoencoder(PriorComponents, LatentVariableEstimator):
     ----------
     n_components : int, default=2
         Number of latent variables.
-    prior : {"normal", "mixture", "vamp"} or PriorSpec, default="normal"
+    prior : {"normal", "mixture", "vamp", "uniform"} or PriorSpec, default="normal"
         Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
         ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
     likelihood : str or LikelihoodSpec, default="gaussian"

@@ -9,6 +9,7 @@ from skgen.likelihoods.base import Likelihood
 from skgen.models.base import NetworkModel
 from skgen.networks.base import Network
 from skgen.posteriors.base import Draw, Posterior
+from skgen.posteriors.boxed import BoxedPosterior
 from skgen.priors.base import Prior
 
 
@@ -25,7 +26,7 @@ class LatentVariableModel(NetworkModel):
     ) -> None:
         super().__init__(encoder, decoder, likelihood)
         self.prior = prior
-        self.posterior = posterior
+        self.posterior = posterior if prior.support is None else BoxedPosterior(posterior, *prior.support)
         prior.connect(self)
 
     @property
@@ -49,7 +50,7 @@ class LatentVariableModel(NetworkModel):
 
     @property
     def width(self) -> int:
-        return super().width + self.prior.width
+        return super().width + self.prior.width + self.posterior.width
 
     def closed_kl(self, draw: Draw) -> Tensor | None:
         """KL(q || p) per component where prior and posterior have it in closed form, else None."""

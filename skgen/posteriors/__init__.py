@@ -4,8 +4,9 @@ To add one, write a file with spec and module and name the spec in ``POSTERIORS`
 """
 
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+from skgen.posteriors.boxed import BoxedPosterior
 from skgen.posteriors.diagonal import Diagonal, DiagonalPosterior
 
 POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal}
 
-__all__ = ["POSTERIORS", "Diagonal", "DiagonalPosterior", "Draw", "Posterior", "PosteriorSpec"]
+__all__ = ["POSTERIORS", "BoxedPosterior", "Diagonal", "DiagonalPosterior", "Draw", "Posterior", "PosteriorSpec"]

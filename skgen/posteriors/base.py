@@ -37,6 +37,11 @@ class Posterior(nn.Module, ABC):
         self.n_components = n_components
         self.n_parameters = n_parameters
 
+    @property
+    def width(self) -> int:
+        """Most numbers held per row at once, beside draws and parameters."""
+        return 0
+
     @abstractmethod
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         """Draws from noise (draws, batch or 1, components) and parameters (batch, n_parameters)."""

@@ -8,9 +8,10 @@ from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
 from skgen.priors.conjugate import Conjugate
 from skgen.priors.mixture import Mixture, MixturePrior
 from skgen.priors.normal import Normal, NormalPrior
+from skgen.priors.uniform import Uniform, UniformPrior
 from skgen.priors.vamp import Vamp, VampPrior
 
-PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture, "vamp": Vamp}
+PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture, "vamp": Vamp, "uniform": Uniform}
 PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Prior",
     "PriorSpec",
     "TrainingRows",
+    "Uniform",
+    "UniformPrior",
     "Vamp",
     "VampPrior",
 ]

@@ -52,6 +52,8 @@ class Prior(nn.Module, ABC):
 
     starts_from_rows = False
     """Whether :meth:`start` has to be called, once, before the KL counts in training."""
+    support: tuple[float, float] | None = None
+    """Bounds of each component, into which the logistic map brings posteriors; None for all real numbers."""
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
@@ -92,8 +94,14 @@ class Prior(nn.Module, ABC):
         """``trace(z)`` returns log_prob and ``pullback(cotangent) -> gradient of z``."""
 
         def trace(z: Tensor) -> tuple[Tensor, Pullback]:
-            (value,), pullback = autograd_trace(self.log_prob, z)
-            return value, lambda cotangent: pullback(cotangent)[0]
+            (value,), backward = autograd_trace(self.log_prob, z)
+
+            def pullback(cotangent: Tensor) -> Tensor:
+                gradient: Tensor | None = backward(cotangent)[0]
+                # A density that is constant in z has no gradient.
+                return torch.zeros_like(z) if gradient is None else gradient
+
+            return value, pullback
 
         return trace
 

@@ -80,6 +80,7 @@ CONFIGURATIONS = {
     "vae-free-bits": vae(free_bits=0.1),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
     "vae-vamp": vae(prior=Vamp(4)),
+    "vae-uniform": vae(prior="uniform"),
     "vae-float64": vae(precision="float64"),
     "vae-bfloat16": vae(precision="bfloat16"),
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),

@@ -1,0 +1,36 @@
+"""Posteriors on a box, for priors that have one for their support."""
+
+import torch
+from torch import Tensor
+
+from skgen._terms import evaluate
+from skgen.distributions.logistic import N_NODES, box_from_reals, logistic_normal_moments
+from skgen.posteriors.base import Draw, Posterior
+
+
+class BoxedPosterior(Posterior):
+    r"""Another posterior, whose components are normal, brought into a box by the logistic map.
+
+    .. math:: z = a + (b - a) \sigma(y), \quad \log q(z \mid x) = \log q(y \mid x) - \sum_i \log \frac{dz_i}{dy_i}
+
+    A model makes one of its posterior where the prior has a ``support``; of a normal one, a logistic-normal one
+    (Aitchison and Shen 1980, https://doi.org/10.2307/2335470).
+    """
+
+    def __init__(self, base: Posterior, low: float, high: float) -> None:
+        super().__init__(base.n_components, base.n_parameters)
+        self.base, self.low, self.high = base, low, high
+
+    @property
+    def width(self) -> int:
+        return self.base.width + 2 * N_NODES * self.n_components
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+        y = self.base.draw(parameters, noise)
+        z, log_slope = box_from_reals(y.z, self.low, self.high)
+        with torch.no_grad():
+            mean, _ = self.mean_and_scale(parameters)  # of no use in a gradient, for there is no closed KL
+        return Draw(z, evaluate(y.log_prob) - log_slope, mean, None, None)
+
+    def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return logistic_normal_moments(*self.base.mean_and_scale(parameters), self.low, self.high)

@@ -1,0 +1,25 @@
+import torch
+from torch.func import jacrev, vmap
+
+from skgen.posteriors.boxed import BoxedPosterior
+from skgen.posteriors.diagonal import DiagonalPosterior
+from tests.oracles import within
+from tests.parts import normal
+
+
+def test_log_prob_is_the_change_of_variables_and_moments_are_those_of_draws(generator):
+    posterior = BoxedPosterior(DiagonalPosterior(2), -1.0, 2.0)
+    parameters, noise = normal(4, posterior.n_parameters, generator=generator), normal(3, 4, 2, generator=generator)
+    draw = posterior.draw(parameters, noise)
+
+    def transform(row, e):
+        return posterior.draw(row[None], e[None, None]).z[0, 0]
+
+    jacobian = vmap(vmap(jacrev(transform, 1)), (None, 0))(parameters, noise)
+    base = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum(-1)
+    torch.testing.assert_close(draw.log_prob, base - torch.linalg.slogdet(jacobian)[1], rtol=1e-10, atol=1e-10)
+    z = posterior.draw(parameters, normal(20000, 4, 2, generator=generator)).z
+    mean, scale = posterior.mean_and_scale(parameters)
+    assert within(z, mean)
+    assert within((z - mean) ** 2, scale**2)
+    torch.testing.assert_close(draw.mean, mean)
