@@ -175,7 +175,5 @@ def test_no_p_value_comes_from_numbers_whose_squares_float64_does_not_hold():
 
 def test_a_split_without_rows_of_a_sample_is_refused():
     X = np.random.RandomState(0).standard_normal((60, 2))
-    with pytest.raises(
-        ValueError, match=r"test_size=0\.05 leaves no row of one sample to hold out; they"
-    ):
+    with pytest.raises(ValueError, match=r"test_size=0\.05 leaves no row of one sample to hold out; they"):
         classifier_two_sample_test(X[:4], X[4:], test_size=0.05)
