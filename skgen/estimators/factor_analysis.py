@@ -132,14 +132,16 @@ class FactorAnalysis(LinearGaussianEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.datasets import load_iris
     >>> from skgen import FactorAnalysis
-    >>> X = load_iris().data
+    >>> random = np.random.default_rng(0)
+    >>> X = random.normal(size=(500, 1)) * [2, -1, 1, 0] + random.normal(size=(500, 4))
     >>> model = FactorAnalysis(n_components=1).fit(X)
     >>> model.transform(X).shape
-    (150, 1)
-    >>> model.components_.round(1)
-    array([[ 0.7, -0.2,  1.8,  0.7]])
+    (500, 1)
+    >>> abs(model.components_).round(1)
+    array([[2.1, 1. , 1.1, 0. ]])
+    >>> model.noise_variance_.round(1)
+    array([0.9, 0.9, 1. , 1. ])
     """
 
     _noise = "diagonal"
