@@ -1,0 +1,88 @@
+"""From the parameters of an estimator with prior, posterior, likelihood and objective to its model and its loss."""
+
+from numbers import Integral
+
+from skgen._spec import resolve
+from skgen.distributions.normal import standard_normal
+from skgen.estimators._latent import LatentVariableEstimator
+from skgen.estimators._loss import training_noise
+from skgen.estimators._prior_start import PriorStart
+from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
+from skgen.models import LatentVariableModel
+from skgen.objectives import ELBO, OBJECTIVES
+from skgen.posteriors import POSTERIORS, PosteriorSpec
+from skgen.priors import PRIORS, PriorSpec
+from skgen.training.optimizers import SOLVERS
+from skgen.training.schedules import warm_up_epochs
+
+SHARED_DRAWS = 16
+"""Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
+
+
+class AmortizedEstimator(LatentVariableEstimator):
+    """Base of the estimators that assemble their model from the parts that their parameters name."""
+
+    def _likelihood_spec(self):
+        return resolve(self.likelihood, LIKELIHOODS, LikelihoodSpec, "likelihood")
+
+    def _decide(self):
+        self.prior_ = resolve(self.prior, PRIORS, PriorSpec, "prior")
+        self.likelihood_ = self._likelihood_spec()
+        self.posterior_ = resolve(self.posterior, POSTERIORS, PosteriorSpec, "posterior")
+        self._architecture = self._network_sizes()
+
+    def _build_model(self, n_features):
+        n_components = self._architecture["n_components"]
+        prior, posterior = self.prior_.build(n_components), self.posterior_.build(n_components)
+        likelihood = self.likelihood_.build(n_features)
+        networks = self._networks(n_features, posterior.n_parameters, n_components, likelihood.n_outputs)
+        return LatentVariableModel(*networks, prior, posterior, likelihood)
+
+    def _objective(self):
+        if self.objective == "elbo":
+            return ELBO(self.free_bits, self._n_features_out)
+        objective = OBJECTIVES[self.objective]()
+        if objective.final_weight_one and self.beta != 1:
+            raise ValueError(f"objective={self.objective!r} is a bound only for beta=1, got beta={self.beta!r}.")
+        if self.free_bits:
+            raise ValueError(f"free_bits needs objective='elbo', got objective={self.objective!r}.")
+        return objective
+
+    def _loss(self, model, batches, generator):
+        objective = self._objective()
+        closed_kl = not objective.needs_log_weights and model.has_closed_kl()
+        noise, n_draws = training_noise(
+            self.n_draws,
+            self._n_features_out,
+            model.scale,
+            generator,
+            line_search=SOLVERS[self.solver].line_search,
+            shared=batches.full,
+            any_draws=not objective.needs_log_weights,
+        )
+        loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
+        if model.prior.starts_from_rows:
+            loss.prior_start = PriorStart(model, batches, generator.initial_seed())
+        return loss
+
+    def _n_validation_draws(self):
+        return max(self.n_draws, SHARED_DRAWS)
+
+    def _validation_values(self, model, x, generator, *, shared=False):
+        objective, n_rows, n_draws = self._objective(), len(x), self.n_draws
+        if shared:
+            n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
+        shape = (n_draws, n_rows, self._n_features_out)
+        noise = standard_normal(x.new_empty(shape), generator)
+        return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
+
+    def _epochs(self, length):
+        """A number of epochs, or a share of them; none where solvers search along lines."""
+        length = int(length) if isinstance(length, Integral) else float(length)
+        return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(length, self.max_iter)
+
+    def _warm_up_epochs(self):
+        return self._epochs(self.kl_warmup)
+
+    def _pretraining_epochs(self):
+        return round(self._epochs(self.prior_.pretraining))
