@@ -38,10 +38,11 @@ def allows_nan(estimator):
     return get_tags(estimator).input_tags.allow_nan
 
 
-def checked_rows(meta, X, inside, *, reset):
-    """Rows, checked as far as all estimators inside would."""
+def checked_rows(meta, X, inside, *, reset, **checks):
+    """Rows, and ``y`` beside them where given, checked as far as all estimators inside would."""
     finite = "allow-nan" if all(allows_nan(each) for each in inside) else True
-    return validate_data(meta, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=finite)
+    checks |= {"dtype": [np.float64, np.float32], "ensure_all_finite": finite}
+    return validate_data(meta, X, reset=reset, **checks)
 
 
 def fitted_clone(estimator, X, y=None, sample_weight=None):

@@ -1,16 +1,8 @@
 """What meta-estimators for rows with classes or numbers beside them share."""
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
-from skgen.meta._inner import allows_nan, fitted_clone
-
-
-def checked(meta, X, y, estimator, *, reset, **checks):
-    """Rows and what stands beside them, checked as far as the estimator inside would."""
-    finite = "allow-nan" if allows_nan(estimator) else True
-    checks |= {"dtype": [np.float64, np.float32], "ensure_all_finite": finite}
-    return validate_data(meta, X, y, reset=reset, **checks)
+from skgen.meta._inner import fitted_clone
 
 
 def fitted_class(estimator, X, sample_weight, name):

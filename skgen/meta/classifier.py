@@ -11,7 +11,7 @@ from skgen.estimators._density_adapter import kind, log_density, unwrapped
 from skgen.estimators._sklearn import HasMethods, _fit_context
 from skgen.estimators.probabilistic_pca import ProbabilisticPCA
 from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, weight_parameters
-from skgen.meta._labelled import checked, fitted_class
+from skgen.meta._labelled import fitted_class
 
 
 def _inner_partial_fit(self):
@@ -152,7 +152,7 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
 
     def _rows(self, X, y, fit_params, *, reset):
         """Rows that have some weight, their classes and weights."""
-        X, y = checked(self, X, y, self._inside(), reset=reset)
+        X, y = checked_rows(self, X, [self._inside()], y=y, reset=reset)
         check_classification_targets(y)
         weight = self._fit_weight(X, fit_params)
         if weight is None:

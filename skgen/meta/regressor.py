@@ -10,7 +10,6 @@ from skgen.estimators._density_adapter import conditioned
 from skgen.estimators._sklearn import HasMethods, _fit_context
 from skgen.estimators.gaussian_mixture import GaussianMixture
 from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone
-from skgen.meta._labelled import checked
 
 
 class GenerativeRegressor(WeightedFit, RegressorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -81,7 +80,7 @@ class GenerativeRegressor(WeightedFit, RegressorMixin, MetaEstimatorMixin, BaseE
             The fitted regressor.
         """
         estimator = self._inside()
-        X, y = checked(self, X, y, estimator, reset=True, multi_output=True, y_numeric=True)
+        X, y = checked_rows(self, X, [estimator], y=y, reset=True, multi_output=True, y_numeric=True)
         weight = self._fit_weight(X, fit_params)
         self._target_shape = y.shape[1:]
         self.estimator_ = fitted_clone(estimator, np.column_stack([X, y]).astype(X.dtype), None, weight)

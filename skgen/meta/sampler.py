@@ -11,8 +11,8 @@ from skgen.estimators._arrays import seed_from
 from skgen.estimators._density_adapter import draw
 from skgen.estimators._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
-from skgen.meta._inner import allows_nan
-from skgen.meta._labelled import checked, fitted_class
+from skgen.meta._inner import allows_nan, checked_rows
+from skgen.meta._labelled import fitted_class
 
 STRATEGIES = {
     "minority": lambda counts: [counts.argmin()],
@@ -142,7 +142,7 @@ class GenerativeOverSampler(MetaEstimatorMixin, BaseEstimator):
 
     def _fit(self, X, y, source):
         seed = seed_from(source)
-        X, y = checked(self, X, y, self._inside(1, seed), reset=True)
+        X, y = checked_rows(self, X, [self._inside(1, seed)], y=y, reset=True)
         check_classification_targets(y)
         self.classes_, label, counts = np.unique(y, return_inverse=True, return_counts=True)
         wanted = self._wanted(counts)

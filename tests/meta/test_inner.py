@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from skgen import GaussianMixture, ProbabilisticPCA
-from skgen.meta._inner import allows_nan, fitted_clone, weight_parameters
+from skgen.meta import GenerativeClassifier
+from skgen.meta._inner import allows_nan, checked_rows, fitted_clone, weight_parameters
 
 X = np.random.default_rng(0).normal(size=(30, 2))
 
@@ -56,3 +57,11 @@ def test_weights_reach_a_pipeline_whether_metadata_is_routed_or_not():
         routed = fitted_clone(pipeline, X, None, weight)
     np.testing.assert_array_equal(routed[-1].means_, expected[-1].means_)
     np.testing.assert_array_equal(routed[0].mean_, expected[0].mean_)
+
+
+def test_rows_may_have_missing_entries_where_the_estimators_inside_take_them():
+    X, y = np.array([[0.0, np.nan], [1.0, 2.0]]), np.array([0, 1])
+    rows, _ = checked_rows(GenerativeClassifier(), X, [GaussianMixture()], y=y, reset=True)
+    np.testing.assert_array_equal(rows, X)
+    with pytest.raises(ValueError, match="contains NaN"):
+        checked_rows(GenerativeClassifier(), X, [GaussianMixture(), KernelDensity()], reset=True)

@@ -2,19 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.neighbors import KernelDensity
 
 from skgen import GaussianMixture
-from skgen.meta import GenerativeClassifier
-from skgen.meta._labelled import checked, fitted_class
-
-
-def test_rows_may_have_missing_entries_where_the_estimator_inside_takes_them():
-    X, y = np.array([[0.0, np.nan], [1.0, 2.0]]), np.array([0, 1])
-    rows, _ = checked(GenerativeClassifier(), X, y, GaussianMixture(), reset=True)
-    np.testing.assert_array_equal(rows, X)
-    with pytest.raises(ValueError, match="contains NaN"):
-        checked(GenerativeClassifier(), X, y, KernelDensity(), reset=True)
+from skgen.meta._labelled import fitted_class
 
 
 @pytest.mark.parametrize("name", ["rare", np.str_("rare")])
