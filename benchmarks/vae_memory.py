@@ -41,7 +41,7 @@ def rows(n_rows, mapped):
 def fit(likelihood, n_rows, mapped=None, early_stopping=False):
     """Fit for one epoch in this process and print the sizes as JSON."""
     import numpy as np
-    import sklearn.base  # noqa: F401
+    import sklearn.base  # noqa: F401 its memory counts before the fit
     import torch
     from sklearn.datasets import make_blobs
 

@@ -3,7 +3,7 @@
 import os
 
 # The gallery looks up the names that its scripts use, and this one hides until it is asked for.
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 IterativeImputer needs it
 
 from skgen import __version__
 

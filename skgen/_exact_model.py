@@ -19,7 +19,11 @@ def added(total: Statistics, other: Statistics) -> Statistics:
 
 
 class Posterior(ABC):
-    """A model with its parameters bound: p(x) and p(latent | x), with everything precomputed that rows share."""
+    """A model with its parameters bound: p(x) and p(latent | x), with everything precomputed that rows share.
+
+    Only some models can fill in, draw, or have continuous latent variables: the methods for it refuse elsewhere, and
+    estimators and solvers that need them say so by their own parameters.
+    """
 
     @abstractmethod
     def log_prob(self, tile: Tile) -> Tensor:

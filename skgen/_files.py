@@ -15,7 +15,7 @@ import numpy as np
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open can be neither removed nor renamed
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -114,7 +114,7 @@ def write_arrays(path: str, arrays: Arrays) -> None:
 def _claimed(folder: str, name: str) -> Any:
     """A new file that is locked, so that no cleaner takes it for abandoned before its writer ends."""
     while True:
-        file = tempfile.NamedTemporaryFile(dir=folder, prefix=name, suffix=SUFFIX, delete=False)  # noqa: SIM115
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=name, suffix=SUFFIX, delete=False)  # noqa: SIM115 the caller closes it
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)

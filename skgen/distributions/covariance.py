@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+from torch.linalg import LinAlgError as LinAlgError  # type: ignore[attr-defined]  # torch does not list it
 
 from skgen.distributions.missing import Completion, complete_dense, complete_diagonal
 

@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from skgen._exact_model import Parameters, Statistics
+from skgen.distributions.covariance import LinAlgError
 from skgen.training.expectation import Solver
 
 GROWTH = 4.0

@@ -4,10 +4,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from skgen._exact_model import ExactModel, Parameters
 from skgen._rows import Rows
+from skgen.distributions.covariance import LinAlgError
 from skgen.training.expectation import Repair, Solver
 from skgen.training.flat import FlatVector
 from skgen.training.optimizers import SOLVERS

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from skgen._exact_model import ExactModel, Parameters, Statistics, added
 from skgen._rows import Rows, Tile
+from skgen.distributions.covariance import LinAlgError
 from skgen.training.loop import diverged
 
 Repair = Callable[[Parameters, Statistics], Parameters | None]
