@@ -138,19 +138,13 @@ class PosteriorPlaneDisplay:
                 f"{estimator.n_features_in_} features as input."
             )
         A, names = _directions(estimator, plane, rows.shape[1])
-        own = at is not None or (rows.shape[1] == 2 and not isinstance(plane, str))
-        flat = _normal_plane(estimator, A, needed=not own) if at is None else None
         points = rows @ A.T
         across, upwards = _range(points, n_points).T
         grid = np.stack(np.meshgrid(across, upwards), axis=-1).reshape(-1, 2)
+        own = at is not None or (rows.shape[1] == 2 and not isinstance(plane, str))
+        flat = _normal_plane(estimator, A, needed=not own) if at is None else None
         if own:
-            origin = np.zeros(rows.shape[1]) if at is None else _checked_point(at, rows.shape[1])
-            grid = (origin + (grid - A @ origin) @ np.linalg.pinv(A).T).astype(rows.dtype)
-            with _base.unnamed():
-                shares, density = predict_proba(grid), _density_of(estimator, grid)
-            if at is None and density is not None:
-                # Densities are those of the coordinates in the plane.
-                density = density - np.linalg.slogdet(A)[1]
+            shares, density = _in_own_plane(estimator, predict_proba, rows.dtype, A, at, grid)
         else:
             shares, density = flat.predict_proba(grid), flat.score_samples(grid)
         shape = n_points, n_points
@@ -269,6 +263,18 @@ def _normal_plane(estimator, A, *, needed):
         if not needed:
             return None
         raise TypeError(f"{error} For others, show a slice: at=X.mean(axis=0).") from error
+
+
+def _in_own_plane(estimator, predict_proba, dtype, A, at, grid):
+    """Posterior and log-density, None without one, at coordinates in a plane through ``at`` or, None, of all space."""
+    origin = np.zeros(A.shape[1]) if at is None else _checked_point(at, A.shape[1])
+    grid = (origin + (grid - A @ origin) @ np.linalg.pinv(A).T).astype(dtype)
+    with _base.unnamed():
+        shares, density = predict_proba(grid), _density_of(estimator, grid)
+    if at is None and density is not None:
+        # Densities are those of the coordinates in the plane.
+        density = density - np.linalg.slogdet(A)[1]
+    return shares, density
 
 
 def _checked_point(at, n_features):
