@@ -20,13 +20,12 @@ def softplus(x: Tensor) -> Tensor:
     return F.softplus(x, threshold=LARGEST_LOGIT)
 
 
-def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    r"""Log-probability :math:`\sum_i x_i l_i - \log(1 + e^{l_i})`, summed over the last axis.
+def bernoulli_log_probs(x: Tensor, logits: Tensor) -> Tensor:
+    r"""Log-probability :math:`x l - \log(1 + e^l)`, element by element.
 
     For fractional x in [0, 1] it is the mean of the log-probability over x's binarisations.
-    Shapes: broadcast to (..., features), gives (...).
     """
-    return (x * logits - softplus(logits)).sum(-1)
+    return x * logits - softplus(logits)
 
 
 def bernoulli_draw(probabilities: Tensor, generator: Generator, *, shared: bool = False) -> Tensor:

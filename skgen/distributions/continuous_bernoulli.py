@@ -39,12 +39,9 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
     return torch.where(logits.abs() < SMALL, series, torch.where(logits > 0, 1 - low, low))
 
 
-def continuous_bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    r"""Log-density :math:`\sum_i l_i x_i - \log \frac{e^{l_i} - 1}{l_i}`, summed over the last axis.
-
-    Shapes: broadcast to (..., features), gives (...).
-    """
-    return (x * logits - log_partition(logits)).sum(-1)
+def continuous_bernoulli_log_probs(x: Tensor, logits: Tensor) -> Tensor:
+    r"""Log-density :math:`l x - \log \frac{e^l - 1}{l}`, element by element."""
+    return x * logits - log_partition(logits)
 
 
 def continuous_bernoulli_draw(logits: Tensor, generator: Generator) -> Tensor:

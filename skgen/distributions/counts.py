@@ -34,25 +34,18 @@ def _excess(x: Tensor, log_mean: Tensor) -> tuple[Tensor, Tensor]:
     return x * ratio, torch.where(x > 0, x * torch.expm1(ratio), torch.exp(log_mean))
 
 
-def poisson_log_prob(x: Tensor, log_mean: Tensor) -> Tensor:
-    r"""Log-probability of independent counts, summed over the last axis.
-
-    .. math:: \sum_i x_i \log m_i - m_i - \log x_i!
-
-    Shapes: broadcast to (..., features), gives (...).
-    """
+def poisson_log_probs(x: Tensor, log_mean: Tensor) -> Tensor:
+    r"""Log-probability of counts, :math:`x \log m - m - \log x!`, element by element."""
     product, difference = _excess(x, log_mean)
-    return (product - difference + stirling(x)).sum(-1)
+    return product - difference + stirling(x)
 
 
-def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, size: Tensor) -> Tensor:
-    r"""Log-probability of independent counts with mean m and variance :math:`m + m^2 / r`, summed over the last axis.
+def negative_binomial_log_probs(x: Tensor, log_mean: Tensor, size: Tensor) -> Tensor:
+    r"""Log-probability of counts with mean m and variance :math:`m + m^2 / r`, element by element.
 
-    .. math:: \sum_i \log \frac{\Gamma(x_i + r)}{\Gamma(r)\, x_i!} + r \log \frac{r}{r + m_i}
-       + x_i \log \frac{m_i}{r + m_i}
+    .. math:: \log \frac{\Gamma(x + r)}{\Gamma(r)\, x!} + r \log \frac{r}{r + m} + x \log \frac{m}{r + m}
 
     A Poisson distribution whose rate has a gamma distribution of shape r, ``size``; for a large one it is Poisson.
-    Shapes: broadcast to (..., features), gives (...).
     """
     product, difference = _excess(x, log_mean)
     total = x + size
@@ -62,7 +55,7 @@ def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, size: Tensor) -> Ten
         share < -0.5, torch.log(size + torch.exp(log_mean)) - torch.log(total), torch.log1p(share.clamp_min(-0.5))
     )
     constant = stirling(x) + stirling(size) - stirling(total) - torch.log1p(x / size)
-    return (product - total * logarithm + constant).sum(-1)
+    return product - total * logarithm + constant
 
 
 def poisson_draw(mean: Tensor, generator: Generator) -> Tensor:

@@ -10,22 +10,20 @@ from torch import Generator, Tensor
 from skgen.distributions.bernoulli import softplus
 
 
-def discretized_logistic_log_prob(x: Tensor, offset: Tensor, scale: Tensor, n_levels: int) -> Tensor:
-    r"""Log-probability of independent levels, summed over the last axis, with F the logistic function.
+def discretized_logistic_log_probs(x: Tensor, offset: Tensor, scale: Tensor, n_levels: int) -> Tensor:
+    r"""Log-probability of levels, element by element, with F the logistic function.
 
-    .. math:: \sum_i \log \left(F\left(\tfrac{x_i + 1/2 - m_i}{s_i}\right)
-       - F\left(\tfrac{x_i - 1/2 - m_i}{s_i}\right)\right)
+    .. math:: \log \left(F\left(\tfrac{x + 1/2 - m}{s}\right) - F\left(\tfrac{x - 1/2 - m}{s}\right)\right)
 
     At level 0 the second term is 0, at level n - 1 the first is 1. The difference of F(a) and F(b) is the product of
-    F(a), F(-b) and 1 - exp(b - a), whose logarithms keep their digits however far away the level is. Shapes: broadcast
-    to (..., features), gives (...).
+    F(a), F(-b) and 1 - exp(b - a), whose logarithms keep their digits however far away the level is.
     """
     distance = (x - 0.5 * (n_levels - 1)) - offset
     below = -softplus((-0.5 - distance) / scale)
     above = -softplus((distance - 0.5) / scale)
     width = torch.log(-torch.expm1(-1 / scale))
     first, last = x <= 0, x >= n_levels - 1
-    return (torch.where(last, 0, below) + torch.where(first, 0, above) + torch.where(first | last, 0, width)).sum(-1)
+    return torch.where(last, 0, below) + torch.where(first, 0, above) + torch.where(first | last, 0, width)
 
 
 def discretized_logistic_mean(offset: Tensor, scale: Tensor, n_levels: int) -> Tensor:

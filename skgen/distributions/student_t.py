@@ -19,17 +19,15 @@ def log_gamma_step(x: Tensor) -> Tensor:
     return x * torch.log1p(0.5 / x) + 0.5 * torch.log(above) - 0.5 + difference - torch.log1p(0.5 / x)
 
 
-def student_t_log_prob(x: Tensor, location: Tensor, scale: Tensor, degrees: Tensor) -> Tensor:
-    r"""Log-density of independent t distributions, summed over the last axis.
+def student_t_log_probs(x: Tensor, location: Tensor, scale: Tensor, degrees: Tensor) -> Tensor:
+    r"""Log-density of t distributions, element by element.
 
-    .. math:: \sum_i \log \frac{\Gamma((\nu_i + 1) / 2)}{\Gamma(\nu_i / 2) \sqrt{\nu_i \pi}\, s_i}
-       - \frac{\nu_i + 1}{2} \log \left(1 + \frac{(x_i - m_i)^2}{\nu_i s_i^2}\right)
-
-    Shapes: broadcast to (..., features), gives (...).
+    .. math:: \log \frac{\Gamma((\nu + 1) / 2)}{\Gamma(\nu / 2) \sqrt{\nu \pi}\, s}
+       - \frac{\nu + 1}{2} \log \left(1 + \frac{(x - m)^2}{\nu s^2}\right)
     """
     square = ((x - location) / scale).square() / degrees
     constant = log_gamma_step(0.5 * degrees) - 0.5 * torch.log(math.pi * degrees) - torch.log(scale)
-    return (constant - 0.5 * (degrees + 1) * torch.log1p(square)).sum(-1)
+    return constant - 0.5 * (degrees + 1) * torch.log1p(square)
 
 
 def student_t_draw(location: Tensor, scale: Tensor, degrees: Tensor, generator: Generator) -> Tensor:

@@ -82,7 +82,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
 
     # -- chains -------------------------------------------------------------------------------------------------------
 
-    def sample(self, n_samples=1, n_steps=1000, random_state=None):
+    def sample(self, n_samples=1, random_state=None, *, n_steps=1000):
         """Draw rows by Gibbs sampling.
 
         Each row is the end of its own chain. Chains start at those that training has left, where it left some, and
@@ -93,10 +93,10 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         ----------
         n_samples : int, default=1
             Number of rows.
-        n_steps : int, default=1000
-            Gibbs steps of each chain.
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+        n_steps : int, default=1000
+            Gibbs steps of each chain.
 
         Returns
         -------

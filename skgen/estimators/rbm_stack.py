@@ -259,17 +259,17 @@ class RBMStack(StackLearner):
     def _decode(self, model, z):
         return model.restore(model.decode(z, self._output))
 
-    def sample(self, n_samples=1, n_steps=1000, random_state=None):
+    def sample(self, n_samples=1, random_state=None, *, n_steps=1000):
         """Draw rows: Gibbs sampling of the two layers on top, then one pass downwards.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows, each from a chain of its own.
-        n_steps : int, default=1000
-            Gibbs steps of each chain, which starts as those of :meth:`RBM.sample <skgen.RBM.sample>` do.
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+        n_steps : int, default=1000
+            Gibbs steps of each chain, which starts as those of :meth:`RBM.sample <skgen.RBM.sample>` do.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class RBMStack(StackLearner):
         """
         check_is_fitted(self)
         source = check_random_state(self.random_state if random_state is None else random_state)
-        states = self._top.sample(n_samples, n_steps, random_state=seed_from(source))
+        states = self._top.sample(n_samples, seed_from(source), n_steps=n_steps)
         model = self._module(np.dtype(self._dtype))
         if not model.n_drawn:
             return states

@@ -40,7 +40,7 @@ class Likelihood(nn.Module, ABC):
     """A distribution p(x | outputs) over standardised rows; outputs are unconstrained reals.
 
     Shapes: outputs (..., n_outputs), x (..., n_features), log_prob (...). Implement the abstract methods; override
-    ``tracer`` where the gradient has a closed form.
+    ``log_prob`` where the sum is cheaper than its parts, and ``tracer`` where the gradient has a closed form.
     """
 
     measure = "density"
@@ -74,8 +74,12 @@ class Likelihood(nn.Module, ABC):
         """
 
     @abstractmethod
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-density of each entry of standardised rows, (..., n_features): features are independent given outputs."""
+
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Log-density of standardised rows, summed over features."""
+        return self.log_probs(outputs, x).sum(-1)
 
     @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from skgen._spec import check_choice
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.distributions.bernoulli import bernoulli_draw, bernoulli_log_prob
+from skgen.distributions.bernoulli import bernoulli_draw, bernoulli_log_probs
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization
 
 BINARIZE = ("none", "dynamic")
@@ -38,8 +38,8 @@ class BernoulliLikelihood(Likelihood):
     def compensate(self, head: Head, old: Standardization, new: Standardization, revived: Tensor) -> None:
         """Nothing: binary columns are never rescaled."""
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return bernoulli_log_prob(x, outputs)
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return bernoulli_log_probs(x, outputs)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.sigmoid(outputs)
@@ -55,7 +55,7 @@ class BernoulliLikelihood(Likelihood):
             def pullback(cotangent: Tensor) -> Tensor:
                 return torch.sub(x, torch.sigmoid(outputs)).mul_(per_feature(cotangent))
 
-            return lambda: bernoulli_log_prob(x, outputs), pullback
+            return lambda: self.log_prob(outputs, x), pullback
 
         return trace
 

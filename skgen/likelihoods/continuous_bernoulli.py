@@ -11,7 +11,7 @@ from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.continuous_bernoulli import (
     continuous_bernoulli_draw,
-    continuous_bernoulli_log_prob,
+    continuous_bernoulli_log_probs,
     continuous_bernoulli_logits,
     continuous_bernoulli_mean,
 )
@@ -49,8 +49,8 @@ class ContinuousBernoulliLikelihood(Likelihood):
     def _logits(self, outputs: Tensor) -> Tensor:
         return self.largest * torch.tanh(outputs / self.largest)
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return continuous_bernoulli_log_prob(x, self._logits(outputs))
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return continuous_bernoulli_log_probs(x, self._logits(outputs))
 
     def mean(self, outputs: Tensor) -> Tensor:
         return continuous_bernoulli_mean(self._logits(outputs))
@@ -67,7 +67,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
                 residual = x - continuous_bernoulli_mean(logits)
                 return residual.mul_(1 - bent.square()).mul_(per_feature(cotangent))
 
-            return lambda: continuous_bernoulli_log_prob(x, logits), pullback
+            return lambda: continuous_bernoulli_log_probs(x, logits).sum(-1), pullback
 
         return trace
 

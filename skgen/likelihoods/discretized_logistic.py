@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from skgen._spec import check_count
 from skgen.distributions.discretized_logistic import (
     discretized_logistic_draw,
-    discretized_logistic_log_prob,
+    discretized_logistic_log_probs,
     discretized_logistic_mean,
 )
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, unscaled
@@ -60,8 +60,8 @@ class DiscretizedLogisticLikelihood(Likelihood):
         """Offset from the middle of the levels, and scale, in levels."""
         return 0.5 * (self.n_levels - 1) * outputs, torch.exp(self.log_scale) + SMALLEST_SCALE
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return discretized_logistic_log_prob(x, *self._law(outputs), self.n_levels)
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return discretized_logistic_log_probs(x, *self._law(outputs), self.n_levels)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return discretized_logistic_mean(*self._law(outputs), self.n_levels)

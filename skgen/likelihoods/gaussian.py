@@ -92,7 +92,12 @@ class GaussianLikelihood(Likelihood):
             return mean, torch.exp(raw.clamp(max=LARGEST_LOG_VARIANCE)) + self.floor
         return outputs, torch.exp(self.log_variance) + self.floor
 
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        mean, variance = self._moments(outputs)
+        return -0.5 * ((x - mean).square() / variance + torch.log(variance) + LOG_2PI)
+
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """The sum, without the normaliser of each entry."""
         mean, variance = self._moments(outputs)
         log_normalizer = (torch.log(variance) + LOG_2PI).expand(*variance.shape[:-1], self.n_features)
         return -0.5 * (((x - mean).square() / variance).sum(-1) + log_normalizer.sum(-1))

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, autograd_trace, per_feature
-from skgen.distributions.counts import negative_binomial_draw, negative_binomial_log_prob
+from skgen.distributions.counts import negative_binomial_draw, negative_binomial_log_probs
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, unscaled
 from skgen.likelihoods.poisson import LARGEST_LOG_MEAN, SMALLEST_MEAN, start_log_mean
 
@@ -47,8 +47,8 @@ class NegativeBinomialLikelihood(Likelihood):
     def _size(self) -> Tensor:
         return 1 / (SMALLEST_DISPERSION + LARGEST_DISPERSION * torch.sigmoid(self.raw_dispersion))
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return negative_binomial_log_prob(x, outputs.clamp(max=LARGEST_LOG_MEAN), self._size())
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return negative_binomial_log_probs(x, outputs.clamp(max=LARGEST_LOG_MEAN), self._size())
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.exp(outputs.clamp(max=LARGEST_LOG_MEAN))

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
-from skgen.distributions.counts import poisson_draw, poisson_log_prob
+from skgen.distributions.counts import poisson_draw, poisson_log_probs
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization, unscaled
 
 SMALLEST_MEAN = 1e-3
@@ -40,8 +40,8 @@ class PoissonLikelihood(Likelihood):
     def compensate(self, head: Head, old: Standardization, new: Standardization, revived: Tensor) -> None:
         """Nothing: counts are never rescaled."""
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return poisson_log_prob(x, outputs.clamp(max=LARGEST_LOG_MEAN))
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return poisson_log_probs(x, outputs.clamp(max=LARGEST_LOG_MEAN))
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.exp(outputs.clamp(max=LARGEST_LOG_MEAN))

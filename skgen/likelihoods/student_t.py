@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from skgen._spec import check_number
 from skgen.distributions.normal import positive_scale
-from skgen.distributions.student_t import student_t_draw, student_t_log_prob
+from skgen.distributions.student_t import student_t_draw, student_t_log_probs
 from skgen.likelihoods.base import Head, Likelihood, LikelihoodSpec, Standardization
 
 DEFAULT_SCALE = 0.3
@@ -73,8 +73,8 @@ class StudentTLikelihood(Likelihood):
             return torch.full_like(self.log_scale, self.degrees)
         return SMALLEST_DEGREES + LARGEST_DEGREES * torch.sigmoid(self.raw_degrees)
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        return student_t_log_prob(x, outputs, self._scale(), self._degrees())
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return student_t_log_probs(x, outputs, self._scale(), self._degrees())
 
     def mean(self, outputs: Tensor) -> Tensor:
         return outputs

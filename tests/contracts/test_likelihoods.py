@@ -123,6 +123,19 @@ def test_columns_are_independent_given_the_outputs_or_sum_to_one_together(spec, 
     assert within((inside * torch.exp(-log_prob) / size.prod())[N_DRAWS // 2 :], 1.0)
 
 
+def test_the_density_is_the_product_of_those_of_the_entries(spec, likelihood, outputs, x, generator):
+    for rows in (outputs, outputs.expand(2, 4, -1), outputs[0]):
+        with torch.no_grad():
+            parts = likelihood.log_probs(rows, x[0] if rows.dim() == 1 else x)
+            torch.testing.assert_close(likelihood.log_prob(rows, x[0] if rows.dim() == 1 else x), parts.sum(-1))
+        assert parts.shape == (*rows.shape[:-1], FEATURES)
+    # What one entry is has no part in the others' densities.
+    with torch.no_grad():
+        moved = likelihood.sample(outputs.flip(0), generator=generator)
+        mixed = torch.cat([x[:, :1], moved[:, 1:]], 1)
+        torch.testing.assert_close(likelihood.log_probs(outputs, mixed)[:, 0], likelihood.log_probs(outputs, x)[:, 0])
+
+
 def test_draws_follow_the_generator_and_keep_shape_and_dtype(likelihood, outputs):
     outputs = outputs.expand(2, 4, -1)
     for dtype in (torch.float64, torch.float32):

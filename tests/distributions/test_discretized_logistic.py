@@ -5,7 +5,7 @@ from scipy import stats
 
 from skgen.distributions.discretized_logistic import (
     discretized_logistic_draw,
-    discretized_logistic_log_prob,
+    discretized_logistic_log_probs,
     discretized_logistic_mean,
 )
 from tests.oracles import process_state, within
@@ -24,7 +24,7 @@ def number(value, dtype=torch.float64):
 @pytest.mark.parametrize(("location", "scale", "n_levels"), CASES)
 def test_masses_sum_to_one_have_the_stated_mean_and_are_differences_of_scipy_s(location, scale, n_levels):
     levels = torch.arange(n_levels, dtype=torch.float64)
-    log_prob = discretized_logistic_log_prob(levels[:, None], offset(location, n_levels), number(scale), n_levels)
+    log_prob = discretized_logistic_log_probs(levels, offset(location, n_levels), number(scale), n_levels)
     assert abs(log_prob.exp().sum() - 1) < 1e-12
     mean = discretized_logistic_mean(offset(location, n_levels), number(scale), n_levels)
     torch.testing.assert_close(log_prob.exp() @ levels, mean[0], rtol=1e-12, atol=1e-12)
@@ -39,7 +39,7 @@ def test_value_and_gradient_are_finite_however_far_the_level_is(dtype):
         for location in (-1e5, 0.0, 128.0, 1e5):
             for scale in (0.05, 1.0, 1e4):
                 leaves = [number(v, dtype).requires_grad_() for v in (location, scale)]
-                value = discretized_logistic_log_prob(number(x, dtype), *leaves, 256)
+                value = discretized_logistic_log_probs(number(x, dtype), *leaves, 256)
                 value.backward()
                 assert value.isfinite().all()
                 assert value <= 0
@@ -57,7 +57,7 @@ def test_draws_have_their_law_and_leave_the_global_state_alone(location, scale, 
     assert draws.max() <= n_levels - 1
     assert torch.equal(draws, draws.round())
     levels = torch.arange(n_levels, dtype=torch.float64)
-    mass = discretized_logistic_log_prob(levels[:, None], offset(location, n_levels), number(scale), n_levels).exp()
+    mass = discretized_logistic_log_probs(levels, offset(location, n_levels), number(scale), n_levels).exp()
     for level in (0, n_levels // 2, n_levels - 1):
         share = float(mass[level])
         error = (share * (1 - share) / 40000) ** 0.5

@@ -57,9 +57,9 @@ class LaplaceLikelihood(Likelihood):
     def _scale(self) -> Tensor:
         return torch.exp(self.log_scale) + self.floor
 
-    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+    def log_probs(self, outputs: Tensor, x: Tensor) -> Tensor:
         scale = self._scale()
-        return -((x - outputs).abs() / scale).sum(-1) - torch.log(2 * scale).sum()
+        return -(x - outputs).abs() / scale - torch.log(2 * scale)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return outputs
