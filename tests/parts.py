@@ -120,11 +120,12 @@ def model_from(
     prior = PRIORS[prior]() if isinstance(prior, str) else prior
     posterior = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
     likelihood = LIKELIHOODS[likelihood]() if isinstance(likelihood, str) else likelihood
-    prior, posterior = prior.build(n_components), posterior.build(n_components)
+    prior = prior.build(n_components)
+    posterior = prior.adapted(posterior.build(n_components))
     likelihood = likelihood.build(n_features)
     model = LatentVariableModel(
-        MLP(n_features, hidden, posterior.n_parameters, activation, dropout),
-        MLP(n_components, hidden[::-1], likelihood.n_outputs, activation, dropout),
+        MLP(likelihood.n_inputs, hidden, posterior.n_parameters, activation, dropout),
+        MLP(prior.n_latent, hidden[::-1], likelihood.n_outputs, activation, dropout),
         prior,
         posterior,
         likelihood,

@@ -33,9 +33,10 @@ class AmortizedEstimator(LatentVariableEstimator):
 
     def _build_model(self, n_features):
         n_components = self._architecture["n_components"]
-        prior, posterior = self.prior_.build(n_components), self.posterior_.build(n_components)
+        prior = self.prior_.build(n_components)
+        posterior = prior.adapted(self.posterior_.build(n_components))
         likelihood = self.likelihood_.build(n_features)
-        networks = self._networks(n_features, posterior.n_parameters, n_components, likelihood.n_outputs)
+        networks = self._networks(likelihood.n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
         return LatentVariableModel(*networks, prior, posterior, likelihood)
 
     def _objective(self):
@@ -53,7 +54,7 @@ class AmortizedEstimator(LatentVariableEstimator):
         closed_kl = not objective.needs_log_weights and model.has_closed_kl()
         noise, n_draws = training_noise(
             self.n_draws,
-            self._n_features_out,
+            model.posterior.n_noise,
             model.scale,
             generator,
             line_search=SOLVERS[self.solver].line_search,
@@ -72,7 +73,7 @@ class AmortizedEstimator(LatentVariableEstimator):
         objective, n_rows, n_draws = self._objective(), len(x), self.n_draws
         if shared:
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
-        shape = (n_draws, n_rows, self._n_features_out)
+        shape = (n_draws, n_rows, model.posterior.n_noise)
         noise = standard_normal(x.new_empty(shape), generator)
         return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
 

@@ -29,42 +29,64 @@ def check_moments(estimator, moments):
         )
 
 
-def in_support(estimator, X, likelihood, spec):
+def in_support(estimator, X, spec):
     """Rows that a likelihood takes: refused, or clipped and rounded with warnings that name the columns."""
-    if likelihood.support is None:
+    parts = spec.by_column(X.shape[1])
+    if len(parts) == 1:
+        return _supported(X, parts[0][0], lambda mask: column_names(estimator, mask))
+    result = X
+    for part, columns in parts:
+        before = X[:, columns]
+        after = _supported(before, part, lambda mask, columns=columns: _names_of(estimator, X, columns, mask))
+        if after is not before:
+            result = X.copy() if result is X else result
+            result[:, columns] = after
+    return result
+
+
+def _names_of(estimator, X, columns, mask):
+    """Names of the marked ones of some columns of X."""
+    marked = np.zeros(X.shape[1], dtype=bool)
+    marked[np.asarray(columns)[mask]] = True
+    return column_names(estimator, marked)
+
+
+def _supported(X, spec, names):
+    """Rows that a spec of a single family takes; ``names`` gives those of the columns in a mask."""
+    support, whole = spec.domain()[1:]
+    if support is None:
         return X
-    if likelihood.support[1] < np.inf:
-        X = _clipped(estimator, X, likelihood.support, spec)
-    elif X.min() < likelihood.support[0]:
+    if support[1] < np.inf:
+        X = _clipped(X, support, spec, names)
+    elif X.min() < support[0]:
         raise ValueError(
-            f"Negative values in data: column(s) {column_names(estimator, (X < 0).any(axis=0))} of X hold values down "
-            f"to {X.min():g}, but {spec} is for counts, which are at least 0. Correct them, or choose a likelihood of "
-            "real numbers, such as 'gaussian'."
+            f"Negative values in data: column(s) {names((X < 0).any(axis=0))} of X hold values down to {X.min():g}, "
+            f"but {spec} is for counts, which are at least 0. Correct them, or choose a likelihood of real numbers, "
+            "such as 'gaussian'."
         )
-    return _rounded(estimator, X, spec) if likelihood.whole else X
+    return _rounded(X, spec, names) if whole else X
 
 
-def _clipped(estimator, X, support, spec):
+def _clipped(X, support, spec, names):
     if X.min() >= support[0] and X.max() <= support[1]:
         return X
     outside = (support[0] > X).any(axis=0) | (support[1] < X).any(axis=0)
     warn_user(
-        f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {spec} in column(s) "
-        f"{column_names(estimator, outside)}. Scale them, or choose a likelihood with a wider range."
+        f"Values of X outside [{support[0]:g}, {support[1]:g}] are clipped for {spec} in column(s) {names(outside)}. "
+        "Scale them, or choose a likelihood with a wider range."
     )
     return np.clip(X, *support)
 
 
-def _rounded(estimator, X, spec):
+def _rounded(X, spec, names):
     fractional = np.zeros(X.shape[1], dtype=bool)
     for tile in tiles(len(X), X.shape[1], X.itemsize):
         fractional |= (X[tile] != np.rint(X[tile])).any(axis=0)
     if not fractional.any():
         return X
     warn_user(
-        f"Values of X that are no whole numbers are rounded for {spec} in column(s) "
-        f"{column_names(estimator, fractional)}. Undo their scaling, or choose a likelihood of real numbers, such as "
-        "'gaussian'."
+        f"Values of X that are no whole numbers are rounded for {spec} in column(s) {names(fractional)}. Undo their "
+        "scaling, or choose a likelihood of real numbers, such as 'gaussian'."
     )
     return np.rint(X)
 

@@ -40,16 +40,16 @@ class NetworkEstimator(GradientEstimator):
     @property
     def score_measure(self):
         """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
-        return self._likelihood_spec().build(1).measure
+        return self._likelihood_spec().domain().measure
 
     def _in_support(self, X, *, training):
         spec = self._likelihood_spec() if training else self.likelihood_
-        return in_support(self, X, spec.build(1), spec)
+        return in_support(self, X, spec)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         try:
-            support = self._likelihood_spec().build(1).support
+            support = self._likelihood_spec().domain().support
         except (TypeError, ValueError):
             return tags  # fit will refuse the parameter
         tags.input_tags.positive_only = support is not None and support[0] == 0 and support[1] == np.inf

@@ -199,7 +199,7 @@ class Autoencoder(NetworkEstimator):
 
     def _build_model(self, n_features):
         n_components, likelihood = self._architecture["n_components"], self.likelihood_.build(n_features)
-        networks = self._networks(n_features, n_components, n_components, likelihood.n_outputs)
+        networks = self._networks(likelihood.n_inputs, n_components, n_components, likelihood.n_outputs)
         return AutoencoderModel(*networks, likelihood)
 
     def _units(self, model):

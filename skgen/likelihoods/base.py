@@ -58,6 +58,19 @@ class Likelihood(nn.Module, ABC):
         self.n_features = n_features
         self.n_outputs = n_outputs
 
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs that an encoder has for a row."""
+        return self.n_features
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """What an encoder sees of rows, (..., n_features) to (..., n_inputs): numbers are their own inputs."""
+        return x
+
+    def per_input(self, values: Tensor) -> Tensor:
+        """A number for each column, (n_features,), as one for each of its inputs, (n_inputs,)."""
+        return values
+
     @abstractmethod
     def standardize(self, mean: Tensor, scale: Tensor) -> Standardization:
         """Choose the standardisation from each column's mean and standard deviation (0 for constant columns)."""
@@ -113,6 +126,14 @@ class Likelihood(nn.Module, ABC):
         return trace
 
 
+class Domain(NamedTuple):
+    """What the modules of a spec say of values, whatever the columns are: see the attributes of Likelihood."""
+
+    measure: str
+    support: tuple[float, float] | None
+    whole: bool
+
+
 @dataclass
 class LikelihoodSpec(Spec, ABC):
     """Base of the likelihood specs."""
@@ -120,3 +141,12 @@ class LikelihoodSpec(Spec, ABC):
     @abstractmethod
     def build(self, n_features: int) -> Likelihood:
         """Return the module; raises ValueError for fields out of range."""
+
+    def domain(self) -> Domain:
+        """Measure and values of the modules; raises as ``build`` does."""
+        likelihood = self.build(1)
+        return Domain(likelihood.measure, likelihood.support, likelihood.whole)
+
+    def by_column(self, n_features: int) -> list["tuple[LikelihoodSpec, list[int]]"]:
+        """The specs of single families that rows fall into, each with the numbers of its columns."""
+        return [(self, list(range(n_features)))]

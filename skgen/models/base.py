@@ -40,14 +40,18 @@ class NetworkModel(nn.Module, ABC):
     def _encoder_tracer(self, low_precision: bool) -> Tracer:
         """The encoder's trace, with :meth:`encode` as its value."""
         encode = self.encoder.tracer(input_gradient=False, low_precision=low_precision)
-        ratio = self.input_ratio
+        ratio, inputs = self.input_ratio, self.likelihood.inputs
         if bool((ratio == 1).all()):
-            return encode
-        return lambda x, generator: encode(x * ratio, generator)
+            return lambda x, generator: encode(inputs(x), generator)
+        return lambda x, generator: encode(inputs(x * ratio), generator)
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """What the encoder sees of standardised rows, (..., features) to (..., n_inputs)."""
+        return self.likelihood.inputs(x * self.input_ratio)
 
     def encode(self, x: Tensor) -> Tensor:
         """The encoder's outputs for standardised rows, (batch, n_outputs)."""
-        outputs: Tensor = self.encoder(x * self.input_ratio)
+        outputs: Tensor = self.encoder(self.inputs(x))
         return outputs
 
     @property
@@ -78,7 +82,8 @@ class NetworkModel(nn.Module, ABC):
         """
         old = Standardization(*(part.clone() for part in self.standardization))
         new = self.likelihood.standardize(mean, scale)
-        self.encoder.absorb_input(new.input_scale / old.input_scale, (new.shift - old.shift) / old.input_scale)
+        change = new.input_scale / old.input_scale, (new.shift - old.shift) / old.input_scale
+        self.encoder.absorb_input(*(self.likelihood.per_input(part) for part in change))
         self.likelihood.compensate(Head(*self.decoder.head), old, new, revived)
         self._set_standardization(new)
 
