@@ -43,7 +43,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         closed_kl = model.has_closed_kl()
 
         def moments(model, x):
-            mean, scale = model.posterior.mean_and_scale(model.encode(x))
+            mean, scale = model.posterior.mean_and_scale(self._posterior_parameters(model, x))
             return (mean, model.prior.normal_kl(mean, torch.log(scale))) if closed_kl else (mean,)
 
         mean, *kl = self._map_rows(X, moments)
@@ -69,6 +69,10 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             )
 
     # -- use --------------------------------------------------------------------------------------------------
+
+    def _posterior_parameters(self, model, x):
+        """Parameters of q(z | x) of standardised rows: every use of a fitted model takes them from here."""
+        return model.encode(x)
 
     def transform(self, X):
         """Posterior mean of the latent variables.
@@ -103,7 +107,7 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Posterior standard deviations, with ``return_std=True``.
         """
         X = self._check_input(X)
-        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(m.encode(x)))
+        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(self._posterior_parameters(m, x)))
         return (mean, std) if return_std else mean
 
     def sample(self, n_samples=1, random_state=None, *, component=None, return_labels=False):
@@ -165,15 +169,20 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         return prior.sample_given(labels, generator=generator), labels
 
     def _score_noise(self, dtype):
-        """The noise block that rows share, (n_score_draws, 1, n_components)."""
-        block = sobol_normal(self.n_score_draws, self._n_features_out, self._score_seed)
-        return block.to(self._module(dtype).scale).unsqueeze(1)
+        """The noise block that rows share, (n_score_draws, 1, n_noise)."""
+        model = self._module(dtype)
+        block = sobol_normal(self.n_score_draws, model.posterior.n_noise, self._score_seed)
+        return block.to(model.scale).unsqueeze(1)
 
     def _score_terms(self, X, function):
         """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
         X = self._check_input(X)
         noise = self._score_noise(X.dtype)
-        return self._map_rows(X, lambda m, x: function(m.terms(x, noise), m), self.n_score_draws)
+
+        def values(model, x):
+            return function(model.terms_given(self._posterior_parameters(model, x), x, noise), model)
+
+        return self._map_rows(X, values, self.n_score_draws)
 
     def score_samples(self, X):
         """Importance-sampled lower bound on the log-likelihood of each row.
@@ -246,10 +255,10 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         generator = self._generator(random_state, self._module(X.dtype).scale.device)
 
         def estimate(model, x):
-            parameters = model.encode(x)
+            parameters = self._posterior_parameters(model, x)
             first = second = torch.full((len(x),), -np.inf, dtype=torch.float64, device=x.device)
             for part in tiles(n_draws, len(x) * model.width, x.itemsize):
-                shape = (part.stop - part.start, len(x), self._n_features_out)
+                shape = (part.stop - part.start, len(x), model.posterior.n_noise)
                 noise = standard_normal(x.new_empty(shape), generator)
                 log_weight = model.terms_given(parameters, x, noise).log_weight.double()
                 first = torch.logaddexp(first, torch.logsumexp(log_weight, 0))

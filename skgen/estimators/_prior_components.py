@@ -50,7 +50,7 @@ class PriorComponents:
         noise = self._score_noise(X.dtype)
 
         def shares(model, x):
-            z = model.posterior.draw(model.encode(x), noise).z
+            z = model.posterior.draw(self._posterior_parameters(model, x), noise).z
             return [model.prior.responsibilities(z).mean(0)]
 
         return self._map_rows(X, shares, self.n_score_draws)[0]
