@@ -104,10 +104,13 @@ class Terms:
 class Cotangents(NamedTuple):
     """Derivatives of an objective by the terms, each a number, a tensor of the term's shape, or None for zero.
 
-    Pullbacks take tensors: numbers become tensors without axes when the loss weighs rows.
+    Pullbacks take tensors: numbers become tensors without axes when the loss weighs rows. Where there is a ``path``,
+    (draws, batch), the derivative by a draw z is multiplied by it, once the decoder and the prior have theirs, and
+    the parameters of q(z | x) get a gradient through z alone, without that of log q at fixed z.
     """
 
     log_likelihood: float | Tensor
     log_prior: float | Tensor | None = None
     log_posterior: float | Tensor | None = None
     kl: float | Tensor | None = None
+    path: Tensor | None = None

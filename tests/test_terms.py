@@ -53,4 +53,4 @@ def test_evaluate_takes_a_tensor_or_a_function():
 
 
 def test_cotangents_are_zero_unless_given():
-    assert Cotangents(1.0) == (1.0, None, None, None)
+    assert Cotangents(1.0) == (1.0, None, None, None, None)

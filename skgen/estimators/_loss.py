@@ -151,7 +151,8 @@ class TermsLoss(Loss):
         for name, cotangent in zip(Cotangents._fields, cotangents, strict=True):
             if name == "kl" and weight is not None:
                 factor = factor.unsqueeze(-1)
-            part = None if cotangent is None else cotangent * factor
+            # A path's factor multiplies cotangents that are averaged themselves.
+            part = cotangent if cotangent is None or name == "path" else cotangent * factor
             if isinstance(part, float):
                 part = self._constant(part, like)
             elif part is not None and name != "kl" and n_draws == 1 and part.dim() == 2:

@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 
 from skgen._terms import Cotangents, Terms
-from skgen._trace import Pullback, Tracer
+from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import standard_normal
 from skgen.likelihoods.base import Likelihood
 from skgen.models.base import NetworkModel
@@ -106,12 +106,18 @@ class LatentVariableModel(NetworkModel):
                 parts["log_posterior"] = draw.log_prob
 
             def pullback(cotangents: Cotangents) -> None:
-                to_log_likelihood, to_log_prior, to_log_posterior, to_kl = cotangents
+                to_log_likelihood, to_log_prior, to_log_posterior, to_kl, path = cotangents
                 to_z = pull_decoder(pull_likelihood(to_log_likelihood))
                 if divergence is not None:
                     pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl)))
-                else:
-                    pull_encoder(pull_posterior(to_z + pull_prior(to_log_prior), to_log_posterior, None, None))
+                    return
+                to_z = to_z + pull_prior(to_log_prior)
+                if path is not None:
+                    assert isinstance(to_log_posterior, Tensor)
+                    score = self.posterior.path_score(parameters, noise)
+                    to_z = per_feature(path) * (to_z + per_feature(to_log_posterior) * score)
+                    to_log_posterior = None
+                pull_encoder(pull_posterior(to_z, to_log_posterior, None, None))
 
             return Terms(**parts, n_draws=n_draws), pullback
 

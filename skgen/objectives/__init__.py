@@ -4,9 +4,9 @@ To add one, write a file with the class and name it in ``OBJECTIVES``; the contr
 """
 
 from skgen.objectives.base import Objective
-from skgen.objectives.importance import ELBO, IWAE
+from skgen.objectives.importance import ELBO, IWAE, DReG
 from skgen.objectives.reconstruction import Reconstruction
 
-OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE, "dreg": DReG}
 
-__all__ = ["ELBO", "IWAE", "OBJECTIVES", "Objective", "Reconstruction"]
+__all__ = ["ELBO", "IWAE", "OBJECTIVES", "DReG", "Objective", "Reconstruction"]

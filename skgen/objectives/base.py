@@ -16,6 +16,8 @@ class Objective(ABC):
 
     needs_log_weights = False
     """Whether the objective needs log_prior and log_posterior even where a closed-form KL exists."""
+    exact_gradient = True
+    """Whether the cotangents are the derivatives of the value, and not of another with their expectation."""
     final_weight_one = False
     """Whether the objective has a meaning only for beta = 1."""
     monitor = "elbo"

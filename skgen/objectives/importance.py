@@ -82,3 +82,25 @@ class IWAE(Objective):
         """The normalised importance weights."""
         weight = torch.softmax(self._log_weight(terms, kl_weight), 0)
         return Cotangents(weight, kl_weight * weight, -kl_weight * weight)
+
+
+class DReG(IWAE):
+    r"""Importance-weighted bound, doubly reparameterised (Tucker et al. 2019, https://arxiv.org/abs/1810.04152).
+
+    The bound and the gradients of decoder and prior are IWAE's. That of the encoder has the same expectation, and noise
+    that does not outgrow it as draws are added:
+
+    .. math:: \sum_k \tilde w_k \left(1 - \beta + \beta \tilde w_k\right)
+        \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}, \quad
+        \tilde w_k = \frac{w_k}{\sum_l w_l}
+
+    where :math:`\log w_k` depends on :math:`\phi` through :math:`z_k` alone: at the weight :math:`\beta = 1` the
+    normalised weights are squared. A prior made of the encoder keeps the gradient that it has in IWAE.
+    """
+
+    exact_gradient = False
+
+    def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
+        """Those of IWAE, and the factor of each draw's path."""
+        weight = torch.softmax(self._log_weight(terms, kl_weight), 0)
+        return Cotangents(weight, kl_weight * weight, -kl_weight * weight, path=1 - kl_weight + kl_weight * weight)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from skgen._spec import Spec
@@ -61,6 +62,19 @@ class Posterior(nn.Module, ABC):
 
     def tracer(self) -> Tracer:
         """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
+    def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        """Gradient of log q(z; parameters) by z at the draws, with the parameters fixed, of the draws' shape."""
+
+        def paired(z: Tensor, row: Tensor) -> Tensor:
+            return self.log_probs(z, row.unsqueeze(0)).squeeze(-1)
+
+        parameters = parameters.detach()
+        with torch.enable_grad():
+            z = self.draw(parameters, noise).z.detach().requires_grad_()
+            log_prob = torch.vmap(paired, in_dims=(-2, 0), out_dims=-1)(z, parameters)
+            gradient: Tensor = torch.autograd.grad(log_prob.sum(), z)[0]
+            return gradient
+
 
         The pullback takes the cotangent of z, that of log_prob or None, and those of mean and log_scale or None
         for both; it returns the gradient of the parameters. A single draw may come without its axis.

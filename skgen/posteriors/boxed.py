@@ -7,6 +7,9 @@ from skgen._terms import evaluate
 from skgen.distributions.logistic import N_NODES, box_from_reals, logistic_normal_moments
 from skgen.posteriors.base import Draw, Posterior
 
+SMALLEST_SLOPE = 1e-19
+"""Where the map is flatter a draw is a corner of the box, which no gradient moves; float32 holds what it divides."""
+
 
 class BoxedPosterior(Posterior):
     r"""Another posterior, whose components are normal, brought into a box by the logistic map.
@@ -34,3 +37,10 @@ class BoxedPosterior(Posterior):
 
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         return logistic_normal_moments(*self.base.mean_and_scale(parameters), self.low, self.high)
+
+    def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = self.base.draw(parameters, noise).z
+            slope = (self.high - self.low) * torch.sigmoid(y) * torch.sigmoid(-y)
+            # By the rule of the chain, and (1 - 2 sigma(y)) is the derivative of the log-slope by y.
+            return (self.base.path_score(parameters, noise) + torch.tanh(0.5 * y)) / slope.clamp_min(SMALLEST_SLOPE)

@@ -43,6 +43,9 @@ class DiagonalPosterior(Posterior):
     def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
         return component_log_probs(z, *self._split(parameters))
 
+    def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        return -noise / torch.exp(self._split(parameters.detach())[1])
+
     def tracer(self) -> Tracer:
         half = torch.tensor(0.5)
 

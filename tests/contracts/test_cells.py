@@ -5,7 +5,7 @@ import torch
 
 from skgen._terms import Terms
 from skgen.estimators._loss import TermsLoss
-from skgen.objectives import ELBO, OBJECTIVES
+from skgen.objectives import ELBO, OBJECTIVES, DReG
 from skgen.training.batches import Batch, Batches
 from skgen.training.flat import FlatParameters
 from skgen.training.loop import epochs
@@ -16,6 +16,9 @@ from tests.parts import LIKELIHOOD_SPECS, POSTERIOR_SPECS, PRIOR_SPECS, model_fr
 
 ROWS = 5
 KL_WEIGHT = 0.6
+
+EXACT = [name for name, objective in OBJECTIVES.items() if objective.exact_gradient]
+"""Objectives whose gradient is that of their value."""
 
 every_cell = [
     pytest.mark.parametrize("prior", PRIOR_SPECS),
@@ -49,8 +52,8 @@ class Cell:
         self.model = model_from(likelihood, prior=prior, posterior=posterior, generator=generator)
         self.parameters = FlatParameters(self.model)
         self.x = rows_from(self.model, ROWS, generator)
-        n_components = self.model.posterior.n_components
-        self.noise = normal(n_draws, 1 if shared else ROWS, n_components, generator=generator)
+        n_noise = self.model.posterior.n_noise
+        self.noise = normal(n_draws, 1 if shared else ROWS, n_noise, generator=generator)
         self.weight = torch.rand(ROWS, dtype=torch.float64, generator=generator) + 0.5 if weighted else None
         self.objective = objective
         self.closed_kl = closed_kl and self.model.has_closed_kl()
@@ -93,7 +96,7 @@ class Cell:
 
 
 @cells
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("n_draws", [1, 3])
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
 def test_the_gradient_by_hand_is_that_of_autograd(prior, likelihood, posterior, name, n_draws, weighted, generator):
@@ -114,6 +117,31 @@ def test_the_gradient_by_hand_is_that_of_autograd(prior, likelihood, posterior, 
 
 
 @cells
+@pytest.mark.parametrize("n_draws", [1, 3])
+def test_dreg_is_the_gradient_of_iwae_at_fixed_draws_and_a_path_with_another_factor(
+    prior, likelihood, posterior, n_draws, generator
+):
+    cell = Cell(prior, likelihood, posterior, DReG(), generator, n_draws=n_draws, weighted=True, closed_kl=False)
+    cell.loss()
+    model, parts = cell.model, list(cell.model.parameters())
+    parameters = model.encode(cell.x)
+    z = model.posterior.draw(parameters, cell.noise).z
+    leaf = z.detach().requires_grad_()
+    log_weight = cell.objective._log_weight(cell.terms(), KL_WEIGHT)
+    weight = torch.softmax(log_weight.detach(), 0)
+    joint = model.likelihood.log_prob(model.decoder(leaf), cell.x) + KL_WEIGHT * model.prior.log_prob(leaf)
+    loss = -(joint * weight * cell.weight).sum() / ROWS
+    to_z, *expected = torch.autograd.grad(loss, [leaf, *parts], allow_unused=True)
+    row = (cell.weight * weight / ROWS).unsqueeze(-1)
+    path = (1 - KL_WEIGHT + KL_WEIGHT * weight).unsqueeze(-1)
+    to_z = path * (to_z + row * KL_WEIGHT * model.posterior.path_score(parameters, cell.noise))
+    paths = torch.autograd.grad(z, parts, to_z, allow_unused=True)
+    for parameter, fixed, through in zip(parts, expected, paths, strict=True):
+        total = sum(part for part in (fixed, through) if part is not None)
+        torch.testing.assert_close(parameter.grad, total + torch.zeros_like(parameter), rtol=1e-10, atol=1e-10)
+
+
+@cells
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
 def test_free_bits(prior, likelihood, posterior, weighted, generator):
     cell = Cell(prior, likelihood, posterior, ELBO(), generator, n_draws=2, weighted=weighted, closed_kl=True)
@@ -125,7 +153,7 @@ def test_free_bits(prior, likelihood, posterior, weighted, generator):
 
 
 @cells
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", EXACT)
 def test_the_gradient_is_that_of_finite_differences(prior, likelihood, posterior, name, generator):
     objective = OBJECTIVES[name]()
     closed_kl = not objective.needs_log_weights
@@ -224,7 +252,7 @@ def test_training_raises_the_bound_and_leaves_global_state_alone(prior, likeliho
     loss = TermsLoss(
         model.tracer(closed_kl=not objective.needs_log_weights and model.has_closed_kl()),
         objective,
-        lambda n_rows, generator: normal(2, n_rows, 2, generator=generator),
+        lambda n_rows, generator: normal(2, n_rows, model.posterior.n_noise, generator=generator),
         offset=0.0,
         tile=60,
     )

@@ -27,7 +27,7 @@ def as_tensors(cotangents, terms):
     """Cotangents spread over the shapes of their terms, None as zeros."""
     full = []
     for name, part in zip(Cotangents._fields, cotangents, strict=True):
-        if name == "kl" and not terms.has_kl:
+        if name == "path" or (name == "kl" and not terms.has_kl):
             continue
         shape = (ROWS, COMPONENTS) if name == "kl" else (terms.n_draws, ROWS)
         full.append(torch.as_tensor(0.0 if part is None else part, dtype=torch.float64).expand(shape))

@@ -1,5 +1,7 @@
 """What every posterior family in the table keeps."""
 
+import functools
+
 import pytest
 import torch
 from torch.func import jacrev, vmap
@@ -73,6 +75,23 @@ def test_noise_shared_by_rows_is_the_same_as_noise_repeated(posterior, parameter
         )
     torch.testing.assert_close(shared.z, repeated.z)
     torch.testing.assert_close(evaluate(shared.log_prob), evaluate(repeated.log_prob))
+
+
+def test_the_score_of_a_path_is_the_gradient_of_log_q_by_its_point(posterior, parameters, generator):
+    noise = normal(2, 4, COMPONENTS, generator=generator)
+
+    def log_prob(row, e):
+        return evaluate(posterior.draw(row[None], e[None, None]).log_prob)[0, 0]
+
+    def transform(row, e):
+        return posterior.draw(row[None], e[None, None]).z[0, 0]
+
+    # By the rule of the chain: the gradient by the noise is that by z times the derivative of z.
+    slope = vmap(vmap(jacrev(transform, 1)), (None, 0))(parameters, noise).detach()
+    by_noise = vmap(vmap(jacrev(log_prob, 1)), (None, 0))(parameters, noise).detach()
+    expected = torch.linalg.solve(slope.mT, by_noise.unsqueeze(-1)).squeeze(-1)
+    for score in (posterior.path_score, functools.partial(Posterior.path_score, posterior)):
+        torch.testing.assert_close(score(parameters, noise), expected, rtol=1e-8, atol=1e-8)
 
 
 CASES = {

@@ -3,6 +3,8 @@ import torch
 
 from skgen.likelihoods import Gaussian
 from skgen.models.latent_variable import LatentVariableModel
+from skgen.objectives import IWAE, DReG
+from skgen.training.flat import FlatParameters
 from tests.oracles import linear_gaussian_log_prob, log_likelihood_by_quadrature, process_state
 from tests.parts import LIKELIHOOD_SPECS, PRIOR_SPECS, model_from, normal, rows_from
 
@@ -55,6 +57,37 @@ def test_every_draw_of_the_exact_posterior_weighs_as_much_as_the_closed_form(var
     with torch.no_grad():
         log_weight = model.terms(x, normal(4, 7, 2, generator=generator)).log_weight
     torch.testing.assert_close(log_weight, exact.expand(4, -1), rtol=1e-10, atol=1e-10)
+
+
+def encoder_gradient(model, flat, objective, x, noise):
+    """Gradient of the encoder at the noise given, as one vector."""
+    flat.gradient.zero_()
+    with torch.no_grad():
+        terms, pullback = model.tracer()(x, noise, None)
+        pullback(objective.cotangents(terms, 1.0))
+    return torch.cat([parameter.grad.flatten() for parameter in model.encoder.parameters()])
+
+
+def test_dreg_moves_no_encoder_that_is_the_exact_posterior_whatever_is_drawn(generator):
+    model, *_ = linear_gaussian_with_exact_posterior(generator, "feature")
+    flat = FlatParameters(model)
+    x, noise = 2 * normal(7, 5, generator=generator), normal(4, 7, 2, generator=generator)
+    dreg, iwae = (encoder_gradient(model, flat, objective, x, noise) for objective in (DReG(), IWAE()))
+    assert dreg.abs().max() < 1e-10
+    assert iwae.abs().max() > 1e-3
+
+
+def test_near_the_exact_posterior_dreg_has_less_noise_than_iwae(generator):
+    model, *_ = linear_gaussian_with_exact_posterior(generator, "feature")
+    flat = FlatParameters(model)
+    weight, _ = model.encoder.head
+    weight.add_(0.05 * normal(*weight.shape, generator=generator))
+    x, draws = 2 * normal(7, 5, generator=generator), normal(200, 4, 7, 2, generator=generator)
+    variances = [
+        torch.stack([encoder_gradient(model, flat, objective, x, noise) for noise in draws]).var(0).sum()
+        for objective in (DReG(), IWAE())
+    ]
+    assert variances[0] < 0.5 * variances[1]
 
 
 def test_draws_of_a_linear_gaussian_model_have_its_covariance(generator):

@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from skgen._terms import Terms
-from skgen.objectives.importance import ELBO, IWAE
+from skgen.estimators._loss import TermsLoss
+from skgen.objectives.importance import ELBO, IWAE, DReG
+from skgen.priors import Vamp
+from skgen.training.batches import Batch
+from skgen.training.flat import FlatParameters
 from tests.oracles import log_likelihood_by_quadrature
 from tests.parts import LIKELIHOOD_SPECS, model_from, normal, rows_from
 
@@ -72,3 +76,35 @@ def test_the_closed_kl_elbo_and_the_monte_carlo_one_agree(generator):
     estimates = terms.log_posterior - terms.log_prior
     error = estimates.std(0) / 20000**0.5
     assert ((terms.kl.sum(-1) - estimates.mean(0)).abs() < 5 * error).all()
+
+
+def encoder_gradients(model, objective, x, n_draws, n_repeats, generator, kl_weight):
+    """Gradients of the encoder for independent noise, (n_repeats, parameters)."""
+    loss = TermsLoss(
+        model.tracer(),
+        objective,
+        lambda n_rows, generator: normal(n_draws, n_rows, model.posterior.n_components, generator=generator),
+        offset=0.0,
+        tile=len(x),
+    )
+    loss.kl_weight = kl_weight
+    found = []
+    with torch.no_grad():
+        for _ in range(n_repeats):
+            model.zero_grad(set_to_none=False)
+            loss(Batch(x, None), generator)
+            found.append(torch.cat([p.grad.flatten() for p in model.encoder.parameters()]))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("kl_weight", [0.4, 1.0])
+@pytest.mark.parametrize("prior", ["normal", "uniform", Vamp(2)], ids=["normal", "uniform", "vamp"])
+def test_dreg_has_the_expected_encoder_gradient_of_iwae(prior, kl_weight, generator):
+    model = model_from("gaussian", prior=prior, hidden=(), n_components=1, generator=generator)
+    FlatParameters(model)
+    x = rows_from(model, 4, generator)
+    gradients = [
+        encoder_gradients(model, objective, x, 20, 1000, generator, kl_weight) for objective in (IWAE(), DReG())
+    ]
+    error = sum(g.var(0) / len(g) for g in gradients).sqrt()
+    assert ((gradients[0].mean(0) - gradients[1].mean(0)).abs() <= 5 * error).all()

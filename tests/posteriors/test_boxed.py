@@ -23,3 +23,18 @@ def test_log_prob_is_the_change_of_variables_and_moments_are_those_of_draws(gene
     assert within(z, mean)
     assert within((z - mean) ** 2, scale**2)
     torch.testing.assert_close(draw.mean, mean)
+
+
+def test_the_score_of_a_path_is_the_gradient_of_log_q_by_its_point(generator):
+    posterior = BoxedPosterior(DiagonalPosterior(1), -1.0, 2.0)
+    parameters = 0.5 * normal(1, 2, generator=generator)
+    noise = normal(50, 1, 1, generator=generator).requires_grad_()
+    draw = posterior.draw(parameters, noise)
+    by_noise, slope = (torch.autograd.grad(part.sum(), noise, retain_graph=True)[0] for part in (draw.log_prob, draw.z))
+    torch.testing.assert_close(posterior.path_score(parameters, noise.detach()), by_noise / slope)
+
+
+def test_a_draw_in_a_corner_has_a_finite_score():
+    posterior = BoxedPosterior(DiagonalPosterior(1), 0.0, 1.0)
+    parameters = torch.tensor([[200.0, 0.0], [-200.0, 0.0]])
+    assert posterior.path_score(parameters, torch.ones(1, 2, 1)).isfinite().all()
