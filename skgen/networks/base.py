@@ -43,7 +43,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def absorb_input(self, ratio: Tensor, offset: Tensor) -> None:
-        """Change the parameters in place so that the network at x gives what it gave at ``x * ratio + offset``."""
+        """Change the parameters in place so that the network at x gives what it gave at ``x * ratio + offset``.
+
+        Where there are more inputs than numbers given, the rest stay as they are.
+        """
 
     @property
     @abstractmethod

@@ -120,11 +120,12 @@ class MLP(Network):
         return last.weight.detach(), last.bias.detach()
 
     def absorb_input(self, ratio: Tensor, offset: Tensor) -> None:
-        """Fold an affine change of the inputs into the first layer."""
+        """Fold an affine change of the inputs, or of the first of them, into the first layer."""
         first = self._dense()[0]
         with torch.no_grad():
-            first.bias.add_(offset @ first.weight)
-            first.weight.mul_(ratio.unsqueeze(-1))
+            weight = first.weight[: len(ratio)]
+            first.bias.add_(offset @ weight)
+            weight.mul_(ratio.unsqueeze(-1))
 
     def _dense(self) -> list[Dense]:
         return [layer for layer in self.layers if isinstance(layer, Dense)]
