@@ -2,6 +2,7 @@
 
 from skgen.networks.activations import ACTIVATIONS
 from skgen.networks.base import Network
+from skgen.networks.conv import ConvDecoder, ConvEncoder
 from skgen.networks.mlp import MLP
 
-__all__ = ["ACTIVATIONS", "MLP", "Network"]
+__all__ = ["ACTIVATIONS", "MLP", "ConvDecoder", "ConvEncoder", "Network"]

@@ -1,10 +1,20 @@
 """What a network must offer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
+import torch
 from torch import Generator, Tensor, nn
 
 from skgen._trace import Pullback, Tracer, autograd_trace
+
+
+def draw_uniform(parameters: Iterable[Tensor], bound: float, generator: Generator) -> None:
+    """Fill parameters with uniform numbers between -bound and bound, drawn in float64 whatever their dtype."""
+    with torch.no_grad():
+        for parameter in parameters:
+            drawn = torch.empty(parameter.shape, dtype=torch.float64).uniform_(-bound, bound, generator=generator)
+            parameter.copy_(drawn)
 
 
 class Network(nn.Module, ABC):
@@ -53,6 +63,14 @@ class Network(nn.Module, ABC):
     def width(self) -> int:
         """Most numbers held per row at once, for sizing tiles."""
 
+    def _mask(self, x: Tensor, generator: Generator | None, n_axes: int = 1) -> Tensor | None:
+        """What dropout multiplies units by, the last ``n_axes`` of x being a row's; None where nothing is dropped."""
+        if generator is None or self.dropout == 0:
+            return None
+        shape = x.shape[-n_axes:] if self.shared_masks else x.shape
+        kept = x.new_empty(shape).uniform_(generator=generator) >= self.dropout
+        return kept.to(x.dtype).div_(1 - self.dropout)
+
     def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
         """Bind the parameters; ``trace(x, generator)`` returns the output and its pullback.
 
@@ -60,8 +78,16 @@ class Network(nn.Module, ABC):
         ``low_precision`` allows bfloat16 products.
         """
 
+        def evaluate(x: Tensor, generator: Generator | None) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16, low_precision, cache_enabled=False):
+                output: Tensor = self(x, generator)
+            return output.to(x.dtype)
+
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
-            (output,), pullback = autograd_trace(lambda leaf: self(leaf, generator), x)
-            return output, lambda gradient: pullback(gradient)[0]
+            if input_gradient:
+                (output,), pullback = autograd_trace(lambda leaf: evaluate(leaf, generator), x)
+                return output, lambda gradient: pullback(gradient)[0]
+            (output,), pullback = autograd_trace(lambda: evaluate(x, generator))
+            return output, lambda gradient: pullback(gradient) or None
 
         return trace

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from skgen._trace import Pullback, Tracer
 from skgen.networks.activations import ACTIVATIONS, Activation
-from skgen.networks.base import Network
+from skgen.networks.base import Network, draw_uniform
 from skgen.networks.products import low_precision_product
 
 Product = Callable[..., Tensor]
@@ -32,11 +32,7 @@ class Dense(nn.Module):
 
     def reset(self, generator: Generator) -> None:
         """Uniform on +-1 / sqrt(n_inputs) for weight and bias, torch's own default."""
-        bound = self.weight.shape[0] ** -0.5
-        with torch.no_grad():
-            for parameter in (self.weight, self.bias):
-                drawn = torch.empty(parameter.shape, dtype=torch.float64).uniform_(-bound, bound, generator=generator)
-                parameter.copy_(drawn)
+        draw_uniform((self.weight, self.bias), self.weight.shape[0] ** -0.5, generator)
 
     def joint(self) -> tuple[Tensor, Tensor]:
         """Weight with bias as its last row, (n_inputs + 1, n_outputs), and the gradient of both.
@@ -134,13 +130,6 @@ class MLP(Network):
         """Draw initial parameters from the generator, layer by layer."""
         for layer in self._dense():
             layer.reset(generator)
-
-    def _mask(self, x: Tensor, generator: Generator | None) -> Tensor | None:
-        if generator is None or self.dropout == 0:
-            return None
-        shape = x.shape[-1:] if self.shared_masks else x.shape
-        kept = x.new_empty(shape).uniform_(generator=generator) >= self.dropout
-        return kept.to(x.dtype).div_(1 - self.dropout)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         *hidden, last = self.layers
