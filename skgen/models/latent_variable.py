@@ -1,5 +1,6 @@
 """Latent-variable model with an amortised posterior."""
 
+import torch
 from torch import Generator, Tensor
 
 from skgen._terms import Cotangents, Terms
@@ -11,6 +12,11 @@ from skgen.networks.base import Network
 from skgen.posteriors.base import Draw, Posterior
 from skgen.posteriors.boxed import BoxedPosterior
 from skgen.priors.base import Prior
+
+def joined(z: Tensor, condition: Tensor | None) -> Tensor:
+    """Latent variables (..., batch, components) with the condition of each row (batch, conditions), if there is one."""
+    return z if condition is None else torch.cat([z, condition.expand(*z.shape[:-1], -1)], -1)
+
 
 
 class LatentVariableModel(NetworkModel):
@@ -62,18 +68,28 @@ class LatentVariableModel(NetworkModel):
         noise = self.scale.new_zeros(1, 1, self.posterior.n_components)
         return self.closed_kl(self.posterior.draw(example, noise)) is not None
 
-    def terms(self, x: Tensor, noise: Tensor) -> Terms:
+    def outputs(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The decoder's outputs at z (..., components); what else it sees is the condition, (..., conditions)."""
+        outputs: Tensor = self.decoder(joined(z, condition))
+        return outputs
+
+    def log_likelihood(self, z: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """log p(x | z) of standardised rows at draws (draws, batch, components), (draws, batch)."""
+        return self.log_prob_given(self.outputs(z, condition), x)
+
+    def terms(self, x: Tensor, noise: Tensor, condition: Tensor | None = None) -> Terms:
         """All terms of the bound in standardised units, differentiable by autograd.
 
-        x (batch, features), noise (draws, batch or 1, components); terms (draws, batch), kl (batch, components).
+        x (batch, features), noise (draws, batch or 1, n_noise); terms (draws, batch), kl (batch, components).
+        Where rows are modelled given a condition (batch, conditions), the bound is on log p(x | condition).
         """
-        return self.terms_given(self.encode(x), x, noise)
+        return self.terms_given(self.encode(x), x, noise, condition)
 
-    def terms_given(self, parameters: Tensor, x: Tensor, noise: Tensor) -> Terms:
+    def terms_given(self, parameters: Tensor, x: Tensor, noise: Tensor, condition: Tensor | None = None) -> Terms:
         """As :meth:`terms` with the posterior's parameters given, so that they are computed once for many draws."""
         draw = self.posterior.draw(parameters, noise)
         return Terms(
-            self.likelihood.log_prob(self.decoder(draw.z), x),
+            self.log_likelihood(draw.z, x, condition),
             self.prior.log_prob(draw.z),
             draw.log_prob,
             self.closed_kl(draw),
@@ -83,20 +99,28 @@ class LatentVariableModel(NetworkModel):
     def tracer(self, *, low_precision: bool = False, closed_kl: bool = False) -> Tracer:
         """As documented by the base class, for noise (draws, batch or 1, components).
 
-        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``.
+        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
+        with conditions takes them as a fourth argument.
         """
+        encode = self._posterior_tracer(low_precision)
+    def _posterior_tracer(self, low_precision: bool) -> Tracer:
+        """``trace(x, generator, condition)`` returns the posterior's parameters and their pullback."""
         encode = self._encoder_tracer(low_precision)
+        return lambda x, generator, condition: encode(x, generator)
+
         decode = self.decoder.tracer(low_precision=low_precision)
         posterior, likelihood = self.posterior.tracer(), self.likelihood.tracer()
         divergence = self.prior.normal_kl_tracer() if closed_kl else None
         prior = self.prior.tracer()
 
-        def trace(x: Tensor, noise: Tensor, generator: Generator | None) -> tuple[Terms, Pullback]:
+        def trace(
+            x: Tensor, noise: Tensor, generator: Generator | None, condition: Tensor | None = None
+        ) -> tuple[Terms, Pullback]:
             n_draws = noise.shape[0]
             noise = noise[0] if n_draws == 1 else noise
-            parameters, pull_encoder = encode(x, generator)
+            parameters, pull_encoder = encode(x, generator, condition)
             draw, pull_posterior = posterior(parameters, noise)
-            outputs, pull_decoder = decode(draw.z, generator)
+            outputs, pull_decoder = decode(joined(draw.z, condition), generator)
             log_likelihood, pull_likelihood = likelihood(outputs, x)
             parts = {"log_likelihood": log_likelihood}
             if divergence is not None:
@@ -114,6 +138,7 @@ class LatentVariableModel(NetworkModel):
                 to_z = to_z + pull_prior(to_log_prior)
                 if path is not None:
                     assert isinstance(to_log_posterior, Tensor)
+                to_z = to_z if condition is None else to_z[..., : draw.z.shape[-1]]
                     score = self.posterior.path_score(parameters, noise)
                     to_z = per_feature(path) * (to_z + per_feature(to_log_posterior) * score)
                     to_log_posterior = None
