@@ -10,13 +10,12 @@ from skgen.likelihoods.base import Likelihood
 from skgen.models.base import NetworkModel
 from skgen.networks.base import Network
 from skgen.posteriors.base import Draw, Posterior
-from skgen.posteriors.boxed import BoxedPosterior
 from skgen.priors.base import Prior
+
 
 def joined(z: Tensor, condition: Tensor | None) -> Tensor:
     """Latent variables (..., batch, components) with the condition of each row (batch, conditions), if there is one."""
     return z if condition is None else torch.cat([z, condition.expand(*z.shape[:-1], -1)], -1)
-
 
 
 class LatentVariableModel(NetworkModel):
@@ -24,7 +23,7 @@ class LatentVariableModel(NetworkModel):
 
     .. math:: z \sim p(z), \quad x \mid z \sim p(x; \text{decoder}(z)), \quad q(z \mid x) = q(z; \text{encoder}(x))
 
-    ``encode`` gives the parameters of q(z | x).
+    ``encode`` gives the parameters of q(z | x). The posterior is one that the prior has ``adapted``.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class LatentVariableModel(NetworkModel):
     ) -> None:
         super().__init__(encoder, decoder, likelihood)
         self.prior = prior
-        self.posterior = posterior if prior.support is None else BoxedPosterior(posterior, *prior.support)
+        self.posterior = posterior
         prior.connect(self)
 
     @property
@@ -46,7 +45,7 @@ class LatentVariableModel(NetworkModel):
 
     def draw_posteriors(self, x: Tensor, generator: Generator) -> Tensor:
         """A draw of q(z | x) for each standardised row, (rows, components)."""
-        noise = standard_normal(x.new_empty(1, len(x), self.posterior.n_components), generator)
+        noise = standard_normal(x.new_empty(1, len(x), self.posterior.n_noise), generator)
         return self.posterior.draw(self.encode(x), noise).z[0]
 
     def restandardize(self, mean: Tensor, scale: Tensor, revived: Tensor) -> None:
@@ -65,7 +64,7 @@ class LatentVariableModel(NetworkModel):
     def has_closed_kl(self) -> bool:
         """Whether :meth:`closed_kl` gives a value."""
         example = self.scale.new_zeros(1, self.posterior.n_parameters)
-        noise = self.scale.new_zeros(1, 1, self.posterior.n_components)
+        noise = self.scale.new_zeros(1, 1, self.posterior.n_noise)
         return self.closed_kl(self.posterior.draw(example, noise)) is not None
 
     def outputs(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -96,18 +95,18 @@ class LatentVariableModel(NetworkModel):
             n_draws=len(noise),
         )
 
-    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False) -> Tracer:
-        """As documented by the base class, for noise (draws, batch or 1, components).
-
-        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
-        with conditions takes them as a fourth argument.
-        """
-        encode = self._posterior_tracer(low_precision)
     def _posterior_tracer(self, low_precision: bool) -> Tracer:
         """``trace(x, generator, condition)`` returns the posterior's parameters and their pullback."""
         encode = self._encoder_tracer(low_precision)
         return lambda x, generator, condition: encode(x, generator)
 
+    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False) -> Tracer:
+        """As documented by the base class, for noise (draws, batch or 1, n_noise).
+
+        With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
+        with conditions takes them as a fourth argument.
+        """
+        encode = self._posterior_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision)
         posterior, likelihood = self.posterior.tracer(), self.likelihood.tracer()
         divergence = self.prior.normal_kl_tracer() if closed_kl else None
@@ -132,13 +131,13 @@ class LatentVariableModel(NetworkModel):
             def pullback(cotangents: Cotangents) -> None:
                 to_log_likelihood, to_log_prior, to_log_posterior, to_kl, path = cotangents
                 to_z = pull_decoder(pull_likelihood(to_log_likelihood))
+                to_z = to_z if condition is None else to_z[..., : draw.z.shape[-1]]
                 if divergence is not None:
                     pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl)))
                     return
                 to_z = to_z + pull_prior(to_log_prior)
                 if path is not None:
                     assert isinstance(to_log_posterior, Tensor)
-                to_z = to_z if condition is None else to_z[..., : draw.z.shape[-1]]
                     score = self.posterior.path_score(parameters, noise)
                     to_z = per_feature(path) * (to_z + per_feature(to_log_posterior) * score)
                     to_log_posterior = None

@@ -30,13 +30,15 @@ class Draw(NamedTuple):
 class Posterior(nn.Module, ABC):
     """A family q(z; parameters) with z = T(noise; parameters) for standard normal noise.
 
-    Implement ``draw`` and ``mean_and_scale``; override ``tracer`` where derivatives by hand are faster.
+    Implement ``draw`` and ``mean_and_scale``; override ``tracer`` where derivatives by hand are faster. Noise has
+    ``n_noise`` columns, ``n_components`` unless another number is given.
     """
 
-    def __init__(self, n_components: int, n_parameters: int) -> None:
+    def __init__(self, n_components: int, n_parameters: int, n_noise: int | None = None) -> None:
         super().__init__()
         self.n_components = n_components
         self.n_parameters = n_parameters
+        self.n_noise = n_components if n_noise is None else n_noise
 
     @property
     def width(self) -> int:
@@ -45,7 +47,7 @@ class Posterior(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
-        """Draws from noise (draws, batch or 1, components) and parameters (batch, n_parameters)."""
+        """Draws from noise (draws, batch or 1, n_noise) and parameters (batch, n_parameters)."""
 
     @abstractmethod
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +62,6 @@ class Posterior(nn.Module, ABC):
             f"{type(self).__name__} knows densities at its own draws only: choose another prior or posterior."
         )
 
-    def tracer(self) -> Tracer:
-        """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Gradient of log q(z; parameters) by z at the draws, with the parameters fixed, of the draws' shape."""
 
@@ -75,6 +75,8 @@ class Posterior(nn.Module, ABC):
             gradient: Tensor = torch.autograd.grad(log_prob.sum(), z)[0]
             return gradient
 
+    def tracer(self) -> Tracer:
+        """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
 
         The pullback takes the cotangent of z, that of log_prob or None, and those of mean and log_scale or None
         for both; it returns the gradient of the parameters. A single draw may come without its axis.

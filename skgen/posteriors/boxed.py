@@ -16,12 +16,12 @@ class BoxedPosterior(Posterior):
 
     .. math:: z = a + (b - a) \sigma(y), \quad \log q(z \mid x) = \log q(y \mid x) - \sum_i \log \frac{dz_i}{dy_i}
 
-    A model makes one of its posterior where the prior has a ``support``; of a normal one, a logistic-normal one
+    Priors with a ``support`` make one of the posterior that they are given; of a normal one, a logistic-normal one
     (Aitchison and Shen 1980, https://doi.org/10.2307/2335470).
     """
 
     def __init__(self, base: Posterior, low: float, high: float) -> None:
-        super().__init__(base.n_components, base.n_parameters)
+        super().__init__(base.n_components, base.n_parameters, base.n_noise)
         self.base, self.low, self.high = base, low, high
 
     @property

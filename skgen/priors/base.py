@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from skgen._spec import Spec
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, autograd_trace
+from skgen.posteriors.base import Posterior
 
 
 class TrainingRows(Protocol):
@@ -38,14 +39,17 @@ class AmortisedModel(Protocol):
 
 
 class Prior(nn.Module, ABC):
-    """A distribution p(z) over (..., n_components).
+    """A distribution p(z) of ``n_components`` latent variables, over (..., n_latent).
 
     Implement ``log_prob`` and ``sample``. A prior with a closed-form divergence from a normal posterior overrides
     ``normal_kl``; both have tracers by autograd, which may be overridden by closed forms. One that starts from rows
-    sets ``starts_from_rows`` and overrides ``start``.
+    sets ``starts_from_rows`` and overrides ``start``. One on another space than all real numbers overrides
+    ``adapted``.
 
     Attributes
     ----------
+    n_latent : int
+        Numbers that the decoder sees of z, ``n_components`` unless others are given.
     started : Tensor of shape (), dtype bool
         Whether ``start`` has been called, where there is one.
     """
@@ -53,11 +57,12 @@ class Prior(nn.Module, ABC):
     starts_from_rows = False
     """Whether :meth:`start` has to be called, once, before the KL counts in training."""
     support: tuple[float, float] | None = None
-    """Bounds of each component, into which the logistic map brings posteriors; None for all real numbers."""
+    """Bounds of each component, None for all real numbers."""
 
-    def __init__(self, n_components: int) -> None:
+    def __init__(self, n_components: int, n_latent: int | None = None) -> None:
         super().__init__()
         self.n_components = n_components
+        self.n_latent = n_components if n_latent is None else n_latent
         if self.starts_from_rows:
             self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
@@ -65,6 +70,10 @@ class Prior(nn.Module, ABC):
     def width(self) -> int:
         """Most numbers held per draw at once, for sizing tiles."""
         return self.n_components
+
+    def adapted(self, posterior: Posterior) -> Posterior:
+        """The posterior brought from the space of its family to that of the prior."""
+        return posterior
 
     def connect(self, model: AmortisedModel) -> None:
         """Take what the prior needs of the model that it becomes part of, and make parameters of the size of rows."""
@@ -80,11 +89,11 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density, (..., n_components) to (...)."""
+        """Log-density, (..., n_latent) to (...)."""
 
     @abstractmethod
     def sample(self, n_draws: int, *, generator: Generator, like: Tensor) -> Tensor:
-        """Independent draws, (n_draws, n_components), in the dtype and on the device of ``like``."""
+        """Independent draws, (n_draws, n_latent), in the dtype and on the device of ``like``."""
 
     def normal_kl(self, mean: Tensor, log_scale: Tensor) -> Tensor | None:
         """KL(N(mean, scale^2) || p) of each component, (batch, n_components); None without a closed form."""

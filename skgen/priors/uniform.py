@@ -7,19 +7,24 @@ import torch
 from torch import Generator, Tensor
 
 from skgen._spec import check_number
+from skgen.posteriors.base import Posterior
+from skgen.posteriors.boxed import BoxedPosterior
 from skgen.priors.base import Prior, PriorSpec
 
 
 class UniformPrior(Prior):
     r"""Uniform on a box, :math:`p(z) = (b - a)^{-d}` for :math:`a < z_i < b`.
 
-    It has a support, into which the model brings its posterior.
+    The logistic map brings posteriors into the box.
     """
 
     def __init__(self, n_components: int, low: float, high: float) -> None:
         super().__init__(n_components)
         self.support: tuple[float, float] = low, high
         self.constant = -n_components * math.log(high - low)
+
+    def adapted(self, posterior: Posterior) -> BoxedPosterior:
+        return BoxedPosterior(posterior, *self.support)
 
     def log_prob(self, z: Tensor) -> Tensor:
         low, high = self.support
