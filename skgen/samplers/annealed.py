@@ -4,10 +4,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 X = TypeVar("X")
 
@@ -28,8 +28,11 @@ class Path(ABC, Generic[X]):
         """Log of the density of a law, without its normalising constant, (rows,)."""
 
     @abstractmethod
-    def step(self, beta: float | Tensor, x: X, generator: Generator) -> X:
-        """The chains' next states: a Markov step that leaves the law invariant."""
+    def step(self, beta: float | Tensor, x: X, generator: Any) -> X:
+        """The chains' next states: a Markov step that leaves the law invariant.
+
+        What it draws from is its own choice: a ``torch.Generator``, or :class:`~skgen.distributions.streams.Streams`.
+        """
 
     def change(self, old: float | Tensor, new: float | Tensor, x: X) -> Tensor:
         """The log-density at one temperature minus that at another, (rows,).
@@ -81,7 +84,7 @@ def temperatures(n_temperatures: int) -> list[float]:
     return [k / (n_temperatures - 1) for k in range(n_temperatures)]
 
 
-def anneal(path: Path[X], x: X, betas: Sequence[float], generator: Generator) -> Annealed[X]:
+def anneal(path: Path[X], x: X, betas: Sequence[float], generator: Any) -> Annealed[X]:
     r"""Take chains through a sequence of laws and weigh them (Neal 2001, https://arxiv.org/abs/physics/9803008).
 
     With unnormalised densities f_k at the inverse temperatures :math:`\beta_k`, states :math:`x_1` from the first law,
@@ -100,7 +103,7 @@ def anneal(path: Path[X], x: X, betas: Sequence[float], generator: Generator) ->
         States drawn from the law at ``betas[0]``.
     betas : sequence of float
         At least two.
-    generator : Generator
+    generator : torch.Generator or other source
         Handed on to the steps.
     """
     if len(betas) < 2:
@@ -111,6 +114,14 @@ def anneal(path: Path[X], x: X, betas: Sequence[float], generator: Generator) ->
         x = path.step(new, x, generator)
     assert isinstance(log_weight, Tensor)
     return Annealed(x, log_weight)
+
+
+def standard_error(effective_sample_size: Tensor, n: int) -> Tensor:
+    """Standard error of the log of a mean of n weights, by the delta method; infinite for a single one."""
+    if n == 1:
+        return torch.full_like(effective_sample_size, math.inf)
+    # The squares of weights relative to their mean sum to n^2 / effective_sample_size.
+    return torch.sqrt((n / effective_sample_size - 1).clamp_min(0) / (n - 1))
 
 
 def estimate(log_weight: Tensor) -> Estimate:
@@ -124,8 +135,7 @@ def estimate(log_weight: Tensor) -> Estimate:
     total = torch.logsumexp(log_weight, 0)
     value = total - math.log(n)
     size = torch.exp(2 * total - torch.logsumexp(2 * log_weight, 0))
-    # The squares of weights relative to their mean sum to n^2 / size.
-    error = torch.sqrt((n / size - 1).clamp_min(0) / (n - 1)) if n > 1 else torch.full_like(value, math.inf)
+    error = standard_error(size, n)
     return Estimate(value, value - N_ERRORS * error, value + N_ERRORS * error, size)
 
 

@@ -39,7 +39,8 @@ class State(NamedTuple):
     n_steps: Tensor
 
 
-def _differentiated(log_density: LogDensity, position: Tensor) -> tuple[Tensor, Tensor]:
+def differentiated(log_density: LogDensity, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of a function of positions (..., dimension), (...), and its gradient."""
     with torch.enable_grad():
         position = position.detach().requires_grad_()
         value = log_density(position)
@@ -49,13 +50,13 @@ def _differentiated(log_density: LogDensity, position: Tensor) -> tuple[Tensor, 
 
 def init(log_density: LogDensity, position: Tensor, step_size: float = 1.0) -> State:
     """Chains at some positions (rows, dimension), where the log-density is finite."""
-    value, gradient = _differentiated(log_density, position)
+    value, gradient = differentiated(log_density, position)
     return State(position, gradient, value, torch.full_like(value, step_size), torch.zeros_like(value))
 
 
 def renew(log_density: LogDensity, state: State) -> State:
     """The same chains where the log-density has become another one."""
-    value, gradient = _differentiated(log_density, state.position)
+    value, gradient = differentiated(log_density, state.position)
     return state._replace(gradient=gradient, log_density=value)
 
 
@@ -69,7 +70,7 @@ def step(log_density: LogDensity, state: State, *, generator: torch.Generator, a
     noise = standard_normal(state.position, generator)
     h = state.step_size.unsqueeze(1)
     proposal = state.position + 0.5 * h**2 * state.gradient + h * noise
-    value, gradient = _differentiated(log_density, proposal)
+    value, gradient = differentiated(log_density, proposal)
     back = (state.position - proposal - 0.5 * h**2 * gradient) / h
     log_ratio = value - state.log_density - 0.5 * (back.square() - noise.square()).sum(1)
     acceptance = torch.nan_to_num(log_ratio, nan=-torch.inf).clamp_max(0.0).exp()
