@@ -16,14 +16,15 @@ def log_likelihood_by_quadrature(model, x, *, limit=12.0, n_nodes=6001):
     """log p(x) of standardised rows under a model with one latent variable, by the trapezoidal rule.
 
     The rule converges exponentially for smooth integrands that vanish at both ends. x (batch, features) gives
-    (batch,). A prior on an interval is integrated on all real numbers, by the logistic map, which has longer tails.
+    (batch,); entries that are NaN are left out. A prior on an interval is integrated on all real numbers, by the
+    logistic map, which has longer tails.
     """
     slope, support = 0.0, model.prior.support
     limit = limit if support is None else 3 * limit
     z = torch.linspace(-limit, limit, n_nodes, dtype=x.dtype)[:, None, None]
     if support is not None:
         z, slope = box_from_reals(z, *support)
-    joint = model.likelihood.log_prob(model.decoder(z), x) + model.prior.log_prob(z) + slope
+    joint = model.log_prob_given(model.decoder(z), x) + model.prior.log_prob(z) + slope
     return torch.logsumexp(joint, 0) + np.log(2 * limit / (n_nodes - 1))
 
 

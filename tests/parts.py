@@ -116,6 +116,7 @@ def model_from(
     activation="tanh",
     dropout=0.0,
 ):
+    missing=False,
     """A latent-variable model in float64 with random parameters; parts are specs or names of entries."""
     prior = PRIORS[prior]() if isinstance(prior, str) else prior
     posterior = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
@@ -124,17 +125,26 @@ def model_from(
     posterior = prior.adapted(posterior.build(n_components))
     likelihood = likelihood.build(n_features)
     model = LatentVariableModel(
-        MLP(likelihood.n_inputs, hidden, posterior.n_parameters, activation, dropout),
+        MLP(likelihood.n_inputs + missing * n_features, hidden, posterior.n_parameters, activation, dropout),
         MLP(prior.n_latent, hidden[::-1], likelihood.n_outputs, activation, dropout),
         prior,
         posterior,
         likelihood,
+    ).double()
+        missing=missing,
     ).double()
     with torch.no_grad():
         model.encoder.reset(generator)
         model.decoder.reset(generator)
         model.initialize(*moments(n_features, generator, likelihood.support))
     return perturbed(model, generator)
+
+
+def with_holes(x, generator, share=0.4):
+    """Rows of which some entries are missing, with one that is complete and one of which all are."""
+    hidden = torch.rand(x.shape, dtype=torch.float64, generator=generator) < share
+    hidden[0], hidden[-1] = False, True
+    return x.masked_fill(hidden, torch.nan)
 
 
 def rows_from(model, n_rows, generator):

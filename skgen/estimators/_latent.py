@@ -43,8 +43,9 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         closed_kl = model.has_closed_kl()
 
         def moments(model, x):
-            mean, scale = model.posterior.mean_and_scale(self._posterior_parameters(model, x))
-            return (mean, model.prior.normal_kl(mean, torch.log(scale))) if closed_kl else (mean,)
+            parameters = self._posterior_parameters(model, x)
+            mean, _ = model.posterior.mean_and_scale(parameters)
+            return (mean, model.kl_given(parameters)) if closed_kl else (mean,)
 
         mean, *kl = self._map_rows(X, moments)
         self.kl_per_component_ = np.average(kl[0].astype(np.float64), axis=0, weights=weight) if kl else None

@@ -84,15 +84,6 @@ class NetworkEstimator(GradientEstimator):
     def _augment(self, model, *, shared):
         return functools.partial(model.likelihood.augment, shared=shared)
 
-    def _check_solver(self, model):
-        if SOLVERS[self.solver].line_search and (
-            model.encoder.dropout or model.decoder.dropout or model.likelihood.redraws
-        ):
-            raise ValueError(
-                f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0 and choose a "
-                "likelihood that does not redraw rows, or use another solver."
-            )
-
     def _measures(self, loss, data, validation, model, *, shared, seed):
         if validation is None:
             return None

@@ -12,12 +12,12 @@ class AutoencoderModel(NetworkModel):
 
     def terms(self, x: Tensor) -> Terms:
         """The reconstruction term, differentiable by autograd."""
-        return Terms(self.likelihood.log_prob(self.decoder(self.encode(x)), x))
+        return Terms(self.log_prob_given(self.decoder(self.encode(x)), x))
 
     def tracer(self, *, low_precision: bool = False) -> Tracer:
         encode = self._encoder_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision)
-        likelihood = self.likelihood.tracer()
+        likelihood = self._likelihood_tracer()
 
         def trace(x: Tensor, noise: None, generator: Generator | None) -> tuple[Terms, Pullback]:
             z, pull_encoder = encode(x, generator)

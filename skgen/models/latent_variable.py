@@ -27,9 +27,16 @@ class LatentVariableModel(NetworkModel):
     """
 
     def __init__(
-        self, encoder: Network, decoder: Network, prior: Prior, posterior: Posterior, likelihood: Likelihood
+        self,
+        encoder: Network,
+        decoder: Network,
+        prior: Prior,
+        posterior: Posterior,
+        likelihood: Likelihood,
+        *,
+        missing: bool = False,
     ) -> None:
-        super().__init__(encoder, decoder, likelihood)
+        super().__init__(encoder, decoder, likelihood, missing=missing)
         self.prior = prior
         self.posterior = posterior
         prior.connect(self)
@@ -108,7 +115,7 @@ class LatentVariableModel(NetworkModel):
         """
         encode = self._posterior_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision)
-        posterior, likelihood = self.posterior.tracer(), self.likelihood.tracer()
+        posterior, likelihood = self.posterior.tracer(), self._likelihood_tracer()
         divergence = self.prior.normal_kl_tracer() if closed_kl else None
         prior = self.prior.tracer()
 
