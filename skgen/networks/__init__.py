@@ -4,5 +4,6 @@ from skgen.networks.activations import ACTIVATIONS
 from skgen.networks.base import Network
 from skgen.networks.conv import ConvDecoder, ConvEncoder
 from skgen.networks.mlp import MLP
+from skgen.networks.module import ModuleNetwork
 
-__all__ = ["ACTIVATIONS", "MLP", "ConvDecoder", "ConvEncoder", "Network"]
+__all__ = ["ACTIVATIONS", "MLP", "ConvDecoder", "ConvEncoder", "ModuleNetwork", "Network"]

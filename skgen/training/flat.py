@@ -47,11 +47,11 @@ class FlatParameters(Flat):
     One buffer makes clearing, clipping and updating single kernel calls, and a copy of the weights one ``clone``.
     Rows of matrices are padded to multiples of 16 numbers, for which matrix products are up to three times faster, and
     a vector as long as the rows of the matrix before it is its next row, so that a layer's weight and bias are one
-    matrix. Padding is zero and stays so.
+    matrix. Padding is zero and stays so. Parameters that require no gradient stay where they are.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        parameters = list(module.parameters())
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         places, size = [], 0
         columns = stride = 0
         for parameter in parameters:
