@@ -119,8 +119,8 @@ class ModuleNetwork(FramedNetwork):
         if shape != (N_PROBES, self.n_outputs):
             raise ValueError(
                 f"The module that network={self.factory!r} makes must map rows ({N_PROBES}, {self.n_inputs}) to "
-                f"({N_PROBES}, {self.n_outputs}), but gave {shape}. A factory is called with (n_inputs, n_outputs): the "
-                "module must end with a layer of n_outputs."
+                f"({N_PROBES}, {self.n_outputs}), but gave {shape}. A factory is called with (n_inputs, n_outputs); "
+                "the last layer must have n_outputs."
             )
         assert isinstance(output, Tensor)
         return output
