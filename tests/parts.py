@@ -115,8 +115,8 @@ def model_from(
     hidden=(5,),
     activation="tanh",
     dropout=0.0,
-):
     missing=False,
+):
     """A latent-variable model in float64 with random parameters; parts are specs or names of entries."""
     prior = PRIORS[prior]() if isinstance(prior, str) else prior
     posterior = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
@@ -130,12 +130,10 @@ def model_from(
         prior,
         posterior,
         likelihood,
-    ).double()
         missing=missing,
     ).double()
     with torch.no_grad():
-        model.encoder.reset(generator)
-        model.decoder.reset(generator)
+        model.reset(generator)
         model.initialize(*moments(n_features, generator, likelihood.support))
     return perturbed(model, generator)
 

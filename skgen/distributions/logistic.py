@@ -23,6 +23,12 @@ def box_from_reals(y: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     return (low + span * torch.sigmoid(y)).clamp(low, high), log_slope.sum(-1)
 
 
+def reals_from_box(z: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """Inverse of :func:`box_from_reals` inside the box, and the log-determinant of that map there; shapes as there."""
+    y = torch.logit((z - low) / (high - low))
+    return y, box_from_reals(y, low, high)[1]
+
+
 def logistic_normal_moments(mean: Tensor, scale: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     """Means and standard deviations of what :func:`box_from_reals` makes of normal numbers, of the shape of both."""
     noise = torch.linspace(-LARGEST_NOISE, LARGEST_NOISE, N_NODES, dtype=mean.dtype, device=mean.device)

@@ -63,6 +63,16 @@ def sobol_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
     return normal
 
 
+def balanced_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
+    """Scrambled Sobol points and their negatives, mapped to N(0, I) and scaled to unit variance, float64.
+
+    Means and variances of linear functions of a feature are exact. Shape (n_draws, n_features) with ``n_draws`` even.
+    """
+    half = sobol_normal(n_draws // 2, n_features, seed)
+    half = half / half.square().mean(0).sqrt()
+    return torch.cat([half, -half])
+
+
 def antithetic_normal(n_draws: int, n_features: int, generator: Generator) -> Tensor:
     """Noise block in antithetic pairs with mean exactly 0 and covariance exactly I, float64.
 

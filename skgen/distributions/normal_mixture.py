@@ -37,6 +37,36 @@ def component_log_probs(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return -0.5 * (square + 2 * log_scale.sum(-1) + z.shape[-1] * LOG_2PI)
 
 
+def correlated_log_probs(z: Tensor, mean: Tensor, log_diagonal: Tensor, rest: Tensor) -> Tensor:
+    r"""Log-density of every point under every normal with covariance L L', :math:`L = \mathrm{diag}(s)(I + R)`.
+
+    .. math:: \log N(z; m_k, L_k L_k^\top) = -\tfrac12 |(I + R_k)^{-1} ((z - m_k) / s_k)|^2 - \sum_i \log s_{ki}
+        - \tfrac{d}{2} \log 2\pi
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., features)
+    mean, log_diagonal : Tensor of shape (K, features)
+        m and log s.
+    rest : Tensor of shape (K, features, features)
+        R, with zeros on and above the diagonal.
+
+    Returns
+    -------
+    Tensor of shape (..., K)
+        In float64, where the device has it.
+    """
+    z, mean, log_diagonal, rest = _wide(z), _wide(mean), _wide(log_diagonal), _wide(rest)
+    # The diagonal is taken to be of ones, whatever it is.
+    inverse = torch.linalg.solve_triangular(
+        rest, torch.diag_embed(torch.exp(-log_diagonal)), upper=False, unitriangular=True
+    )
+    center = mean.detach().mean(0)
+    points = torch.einsum("...j,kij->...ki", z - center, inverse)
+    noise = points - torch.einsum("kij,kj->ki", inverse, mean - center)
+    return -0.5 * (noise.square().sum(-1) + z.shape[-1] * LOG_2PI) - log_diagonal.sum(-1)
+
+
 def mixture_log_prob(z: Tensor, logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     r"""Log-density of a mixture, :math:`\log \sum_k w_k N(z; m_k, s_k^2)` with :math:`w = \mathrm{softmax}(l)`.
 

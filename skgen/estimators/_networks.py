@@ -94,8 +94,7 @@ class NetworkEstimator(GradientEstimator):
         return lambda: {name: mean()}
 
     def _start_model(self, model, moments, generator, *, partial):
-        model.encoder.reset(generator)
-        model.decoder.reset(generator)
+        model.reset(generator)
         model.initialize(torch.from_numpy(moments.mean), torch.from_numpy(moments.scale))
 
     def _move_model(self, model, moments, old):

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from skgen._terms import Cotangents, Terms
+from skgen._terms import Cotangents, Terms, evaluate
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import standard_normal
 from skgen.likelihoods.base import Likelihood
@@ -41,6 +41,15 @@ class LatentVariableModel(NetworkModel):
         self.posterior = posterior
         prior.connect(self)
 
+    def reset(self, generator: Generator) -> None:
+        super().reset(generator)
+        self.prior.reset(generator)
+        self.posterior.reset(generator)
+
+    def initialize(self, mean: Tensor, scale: Tensor) -> None:
+        super().initialize(mean, scale)
+        self.posterior.initialize(*self.encoder.head)
+
     @property
     def n_features(self) -> int:
         """Width of a row."""
@@ -49,6 +58,11 @@ class LatentVariableModel(NetworkModel):
     def posterior_log_probs(self, z: Tensor, x: Tensor) -> Tensor:
         """log q(z | x_k) of points (..., components) for each of some standardised rows (K, features), (..., K)."""
         return self.posterior.log_probs(z, self.encode(x))
+
+    @property
+    def density_width(self) -> int:
+        """Most numbers that :meth:`posterior_log_probs` holds per point and row."""
+        return self.posterior.density_width
 
     def draw_posteriors(self, x: Tensor, generator: Generator) -> Tensor:
         """A draw of q(z | x) for each standardised row, (rows, components)."""
@@ -66,13 +80,18 @@ class LatentVariableModel(NetworkModel):
 
     def closed_kl(self, draw: Draw) -> Tensor | None:
         """KL(q || p) per component where prior and posterior have it in closed form, else None."""
-        return None if draw.log_scale is None else self.prior.normal_kl(draw.mean, draw.log_scale)
+        if draw.mean is None or draw.log_scale is None:
+            return None
+        kl = self.prior.normal_kl(draw.mean, draw.log_scale)
+        return kl if kl is None or draw.dependence is None else kl + draw.dependence
+
+    def kl_given(self, parameters: Tensor) -> Tensor | None:
+        """:meth:`closed_kl` of posteriors with some parameters (batch, n_parameters)."""
+        return self.closed_kl(self.posterior.draw(parameters, parameters.new_zeros(1, 1, self.posterior.n_noise)))
 
     def has_closed_kl(self) -> bool:
         """Whether :meth:`closed_kl` gives a value."""
-        example = self.scale.new_zeros(1, self.posterior.n_parameters)
-        noise = self.scale.new_zeros(1, 1, self.posterior.n_noise)
-        return self.closed_kl(self.posterior.draw(example, noise)) is not None
+        return self.kl_given(self.scale.new_zeros(1, self.posterior.n_parameters)) is not None
 
     def outputs(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The decoder's outputs at z (..., components); what else it sees is the condition, (..., conditions)."""
@@ -130,7 +149,8 @@ class LatentVariableModel(NetworkModel):
             log_likelihood, pull_likelihood = likelihood(outputs, x)
             parts = {"log_likelihood": log_likelihood}
             if divergence is not None:
-                parts["kl"], pull_kl = divergence(draw.mean, draw.log_scale, draw.scale)
+                kl, pull_kl = divergence(draw.mean, draw.log_scale, draw.scale)
+                parts["kl"] = kl if draw.dependence is None else lambda: evaluate(kl) + draw.dependence
             else:
                 parts["log_prior"], pull_prior = prior(draw.z)
                 parts["log_posterior"] = draw.log_prob
@@ -140,7 +160,7 @@ class LatentVariableModel(NetworkModel):
                 to_z = pull_decoder(pull_likelihood(to_log_likelihood))
                 to_z = to_z if condition is None else to_z[..., : draw.z.shape[-1]]
                 if divergence is not None:
-                    pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl)))
+                    pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl), to_kl))
                     return
                 to_z = to_z + pull_prior(to_log_prior)
                 if path is not None:

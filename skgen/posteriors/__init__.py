@@ -6,7 +6,18 @@ To add one, write a file with spec and module and name the spec in ``POSTERIORS`
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 from skgen.posteriors.boxed import BoxedPosterior
 from skgen.posteriors.diagonal import Diagonal, DiagonalPosterior
+from skgen.posteriors.full import Full, FullPosterior
 
-POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal}
+POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal, "full": Full}
 
-__all__ = ["POSTERIORS", "BoxedPosterior", "Diagonal", "DiagonalPosterior", "Draw", "Posterior", "PosteriorSpec"]
+__all__ = [
+    "POSTERIORS",
+    "BoxedPosterior",
+    "Diagonal",
+    "DiagonalPosterior",
+    "Draw",
+    "Full",
+    "FullPosterior",
+    "Posterior",
+    "PosteriorSpec",
+]

@@ -2,14 +2,19 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
 from skgen._terms import Part, evaluate
 from skgen._trace import Pullback, Tracer, autograd_trace
+from skgen.distributions.normal import balanced_normal
+
+N_MOMENT_DRAWS, MOMENT_DRAWS_AT_ONCE = 128, 8
+"""Draws that moments without a closed form are taken over, and how many of them are held at once."""
 
 
 class Draw(NamedTuple):
@@ -19,20 +24,26 @@ class Draw(NamedTuple):
     """(draws, batch, components)"""
     log_prob: Part
     """log q(z | x), (draws, batch), or a function that computes it."""
-    mean: Tensor
-    """E[z | x], (batch, components)"""
+    mean: Tensor | None
+    """E[z | x], (batch, components), None without a closed form."""
     log_scale: Tensor | None
-    """Log standard deviations where the components are independent normals, else None."""
+    """Log standard deviations where each component is normal, else None."""
     scale: Tensor | None
     """Their exponential."""
+    dependence: Tensor | None = None
+    """What each component adds to the KL from q to the product of its margins; None for independent components."""
 
 
 class Posterior(nn.Module, ABC):
     """A family q(z; parameters) with z = T(noise; parameters) for standard normal noise.
 
-    Implement ``draw`` and ``mean_and_scale``; override ``tracer`` where derivatives by hand are faster. Noise has
-    ``n_noise`` columns, ``n_components`` unless another number is given.
+    Implement ``draw``; override ``mean_and_scale`` where moments have a closed form, ``tracer`` where derivatives by
+    hand are faster, and ``reset`` or ``initialize`` where training starts from something. Noise has ``n_noise``
+    columns, ``n_components`` unless another number is given.
     """
+
+    normal_margins = False
+    """Whether each component is normal."""
 
     def __init__(self, n_components: int, n_parameters: int, n_noise: int | None = None) -> None:
         super().__init__()
@@ -45,13 +56,40 @@ class Posterior(nn.Module, ABC):
         """Most numbers held per row at once, beside draws and parameters."""
         return 0
 
+    @property
+    def density_width(self) -> int:
+        """Most numbers held per point and posterior in :meth:`log_probs`."""
+        return 4
+
+    def reset(self, generator: Generator) -> None:
+        """Draw initial values of own parameters, in place."""
+        return
+
+    def initialize(self, weight: Tensor, bias: Tensor) -> None:
+        """Change, in place, the last layer of the network that gives the parameters.
+
+        weight (n_hidden, n_parameters) and bias (n_parameters,).
+        """
+        return
+
     @abstractmethod
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         """Draws from noise (draws, batch or 1, n_noise) and parameters (batch, n_parameters)."""
 
-    @abstractmethod
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of z, (batch, n_components) each."""
+        """Mean and standard deviation of z, (batch, n_components) each.
+
+        Those of the draws from one balanced block of noise, unless overridden by a closed form.
+        """
+        block = balanced_normal(N_MOMENT_DRAWS, self.n_noise, 0).to(parameters).unsqueeze(1)
+        center = self.draw(parameters, torch.zeros_like(block[:1])).z[0]
+        # About the draw at no noise, so that squares of large means do not cancel; a few at a time, to hold little.
+        first = second = torch.zeros_like(center)
+        for part in block.split(MOMENT_DRAWS_AT_ONCE):
+            deviation = self.draw(parameters, part).z - center
+            first, second = first + deviation.sum(0), second + deviation.square().sum(0)
+        shift = first / N_MOMENT_DRAWS
+        return center + shift, (second / N_MOMENT_DRAWS - shift.square()).clamp_min(0).sqrt()
 
     def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
         """log q of points (..., n_components) under each of K posteriors (K, n_parameters), (..., K).
@@ -61,6 +99,13 @@ class Posterior(nn.Module, ABC):
         raise NotImplementedError(
             f"{type(self).__name__} knows densities at its own draws only: choose another prior or posterior."
         )
+
+    def noise(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """The noise that becomes z (..., batch, n_components) under parameters (batch, n_parameters), (..., n_noise).
+
+        Raises NotImplementedError where draws cannot be turned back.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot turn draws back into noise: choose another posterior.")
 
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Gradient of log q(z; parameters) by z at the draws, with the parameters fixed, of the draws' shape."""
@@ -76,29 +121,35 @@ class Posterior(nn.Module, ABC):
             return gradient
 
     def tracer(self) -> Tracer:
-        """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale)``.
+        """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale, dependence)``.
 
         The pullback takes the cotangent of z, that of log_prob or None, and those of mean and log_scale or None
-        for both; it returns the gradient of the parameters. A single draw may come without its axis.
+        for both, and that of dependence, where the draw has it; it returns the gradient of the parameters. A single
+        draw may come without its axis.
         """
 
         def trace(parameters: Tensor, noise: Tensor) -> tuple[Draw, Pullback]:
+            known: list[bool] = []
+
             def parts(leaf: Tensor) -> tuple[Tensor, ...]:
                 draw = self.draw(leaf, noise)
-                return (draw.z, evaluate(draw.log_prob), draw.mean) + (
-                    () if draw.log_scale is None else (draw.log_scale,)
-                )
+                found = (draw.z, evaluate(draw.log_prob), draw.mean, draw.log_scale, draw.dependence)
+                known.extend(part is not None for part in found)
+                return tuple(part for part in found if part is not None)
 
             values, backward = autograd_trace(parts, parameters)
 
             def pullback(*cotangents: Tensor | None) -> Tensor | None:
-                gradient: Tensor | None = backward(*cotangents[: len(values)])[0]
+                given = cotangents + (None,) * (len(known) - len(cotangents))
+                gradient: Tensor | None = backward(*compress(given, known))[0]
                 return gradient
 
-            z, log_prob, mean, *rest = values
-            log_scale = rest[0] if rest else None
+            rest = iter(values)
+            z, log_prob, mean, log_scale, dependence = (next(rest) if there else None for there in known)
+            assert z is not None
+            assert log_prob is not None
             scale = None if log_scale is None else log_scale.exp()
-            return Draw(z, log_prob, mean, log_scale, scale), pullback
+            return Draw(z, log_prob, mean, log_scale, scale, dependence), pullback
 
         return trace
 

@@ -1,10 +1,10 @@
 """Posteriors on a box, for priors that have one for their support."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from skgen._terms import evaluate
-from skgen.distributions.logistic import N_NODES, box_from_reals, logistic_normal_moments
+from skgen.distributions.logistic import N_NODES, box_from_reals, logistic_normal_moments, reals_from_box
 from skgen.posteriors.base import Draw, Posterior
 
 SMALLEST_SLOPE = 1e-19
@@ -12,7 +12,7 @@ SMALLEST_SLOPE = 1e-19
 
 
 class BoxedPosterior(Posterior):
-    r"""Another posterior, whose components are normal, brought into a box by the logistic map.
+    r"""Another posterior brought into a box by the logistic map.
 
     .. math:: z = a + (b - a) \sigma(y), \quad \log q(z \mid x) = \log q(y \mid x) - \sum_i \log \frac{dz_i}{dy_i}
 
@@ -31,11 +31,28 @@ class BoxedPosterior(Posterior):
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         y = self.base.draw(parameters, noise)
         z, log_slope = box_from_reals(y.z, self.low, self.high)
-        with torch.no_grad():
-            mean, _ = self.mean_and_scale(parameters)  # of no use in a gradient, for there is no closed KL
-        return Draw(z, evaluate(y.log_prob) - log_slope, mean, None, None)
+        return Draw(z, evaluate(y.log_prob) - log_slope, None, None, None)
+
+    def reset(self, generator: Generator) -> None:
+        self.base.reset(generator)
+
+    def initialize(self, weight: Tensor, bias: Tensor) -> None:
+        self.base.initialize(weight, bias)
+
+    @property
+    def density_width(self) -> int:
+        return self.base.density_width
+
+    def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
+        y, log_slope = reals_from_box(z, self.low, self.high)
+        return self.base.log_probs(y, parameters) - log_slope.unsqueeze(-1)
+
+    def noise(self, z: Tensor, parameters: Tensor) -> Tensor:
+        return self.base.noise(reals_from_box(z, self.low, self.high)[0], parameters)
 
     def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.base.normal_margins:
+            return super().mean_and_scale(parameters)
         return logistic_normal_moments(*self.base.mean_and_scale(parameters), self.low, self.high)
 
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:

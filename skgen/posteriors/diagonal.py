@@ -13,12 +13,19 @@ from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 LARGEST_LOG_VARIANCE = 40.0
 
 
+def cut_off(values: Tensor, largest: float) -> Tensor:
+    """Values brought between -largest and largest, with derivatives that pass the cut."""
+    return values.detach().clamp(-largest, largest) + (values - values.detach())
+
+
 class DiagonalPosterior(Posterior):
     r"""Independent normals, :math:`q(z \mid x) = \prod_i N(z_i; m_i(x), s_i(x)^2)` (Kingma and Welling 2014).
 
     The network gives :math:`(m, \log s^2)`; the log-variance is cut off at +-40 so that rows far from all others
     overflow nothing, and derivatives pass the cut.
     """
+
+    normal_margins = True
 
     def __init__(self, n_components: int) -> None:
         super().__init__(n_components, 2 * n_components)
@@ -28,8 +35,7 @@ class DiagonalPosterior(Posterior):
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = parameters.chunk(2, -1)
-        cut = log_variance.detach().clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
-        return mean, 0.5 * (log_variance + (cut - log_variance.detach()))
+        return mean, 0.5 * cut_off(log_variance, LARGEST_LOG_VARIANCE)
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         mean, log_scale = self._split(parameters)
@@ -46,6 +52,10 @@ class DiagonalPosterior(Posterior):
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
         return -noise / torch.exp(self._split(parameters.detach())[1])
 
+    def noise(self, z: Tensor, parameters: Tensor) -> Tensor:
+        mean, log_scale = self._split(parameters)
+        return (z - mean) * torch.exp(-log_scale)
+
     def tracer(self) -> Tracer:
         half = torch.tensor(0.5)
 
@@ -56,7 +66,11 @@ class DiagonalPosterior(Posterior):
             deviation = scale * noise
 
             def pullback(
-                to_z: Tensor, to_log_prob: Tensor | None, to_mean: Tensor | None, to_log_scale: Tensor | None
+                to_z: Tensor,
+                to_log_prob: Tensor | None,
+                to_mean: Tensor | None,
+                to_log_scale: Tensor | None,
+                _: Tensor | None = None,
             ) -> Tensor:
                 scale_gradient = to_z * deviation
                 if to_log_prob is not None:

@@ -34,6 +34,10 @@ class AmortisedModel(Protocol):
     def posterior_log_probs(self, z: Tensor, x: Tensor) -> Tensor:
         """log q(z | x_k) of points (..., n_components) for each of some standardised rows (K, features), (..., K)."""
 
+    @property
+    def density_width(self) -> int:
+        """Most numbers that the former holds per point and row."""
+
     def draw_posteriors(self, x: Tensor, generator: Generator) -> Tensor:
         """A draw of q(z | x) for each standardised row, (rows, n_components)."""
 
@@ -77,6 +81,10 @@ class Prior(nn.Module, ABC):
 
     def connect(self, model: AmortisedModel) -> None:
         """Take what the prior needs of the model that it becomes part of, and make parameters of the size of rows."""
+        return
+
+    def reset(self, generator: Generator) -> None:
+        """Draw initial values of own parameters, in place."""
         return
 
     def map_rows(self, change: Callable[[Tensor], Tensor]) -> None:

@@ -30,10 +30,11 @@ class VampPrior(Prior):
         self.pseudo_inputs = nn.Parameter(torch.zeros(self.n_pseudo_inputs, model.n_features))
         # Methods, not the model: a module that holds what it is part of has no end.
         self._log_probs, self._draw = model.posterior_log_probs, model.draw_posteriors
+        self._density_width = model.density_width
 
     @property
     def width(self) -> int:
-        return 4 * self.n_pseudo_inputs + 4 * self.n_components
+        return self._density_width * self.n_pseudo_inputs + 4 * self.n_components
 
     def start(self, rows: TrainingRows) -> None:
         self.pseudo_inputs.data.copy_(rows.rows(self.n_pseudo_inputs))

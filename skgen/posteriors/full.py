@@ -1,0 +1,88 @@
+"""Normal posterior with correlated components."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skgen.distributions.normal import LOG_2PI
+from skgen.distributions.normal_mixture import correlated_log_probs
+from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+from skgen.posteriors.diagonal import LARGEST_LOG_VARIANCE, cut_off
+
+LARGEST_COEFFICIENT = 1e6
+
+
+class FullPosterior(Posterior):
+    r"""Normal distribution with any covariance, :math:`q(z \mid x) = N(z; m(x), L(x) L(x)^\top)`.
+
+    .. math:: L = \mathrm{diag}(s)\,(I + R)
+
+    The network gives m, :math:`\log s^2`, and the entries of R below the diagonal, which start at zero, so that
+    components are independent at first. All are cut off, R at +-1e6, so that rows far from all others overflow nothing;
+    derivatives pass the cut.
+    """
+
+    normal_margins = True
+    coefficient: Tensor
+
+    def __init__(self, n_components: int) -> None:
+        n_coefficients = n_components * (n_components - 1) // 2
+        super().__init__(n_components, 2 * n_components + n_coefficients)
+        index = torch.full((n_components, n_components), n_coefficients)
+        index[tuple(torch.tril_indices(n_components, n_components, -1))] = torch.arange(n_coefficients)
+        # Number of the coefficient at each place of R; that after the last one is zero.
+        self.register_buffer("coefficient", index, persistent=False)
+
+    @property
+    def width(self) -> int:
+        return 2 * self.n_components**2
+
+    @property
+    def density_width(self) -> int:
+        return 4 * self.n_components
+
+    def initialize(self, weight: Tensor, bias: Tensor) -> None:
+        weight[:, 2 * self.n_components :] = 0
+        bias[2 * self.n_components :] = 0
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and log s, (..., n_components), and R, (..., n_components, n_components)."""
+        d = self.n_components
+        mean, log_variance, coefficients = parameters.split([d, d, self.n_parameters - 2 * d], -1)
+        coefficients = cut_off(coefficients, LARGEST_COEFFICIENT)
+        padded = torch.cat([coefficients, torch.zeros_like(mean[..., :1])], -1)
+        return mean, 0.5 * cut_off(log_variance, LARGEST_LOG_VARIANCE), padded[..., self.coefficient]
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
+        mean, log_diagonal, rest = self._split(parameters)
+        z = mean + torch.exp(log_diagonal) * (noise + torch.einsum("bij,...bj->...bi", rest, noise))
+        log_prob = -0.5 * (noise.square().sum(-1) + self.n_components * LOG_2PI) - log_diagonal.sum(-1)
+        dependence = 0.5 * torch.log1p(rest.square().sum(-1))
+        log_scale = log_diagonal + dependence
+        return Draw(z, log_prob, mean, log_scale, torch.exp(log_scale), dependence)
+
+    def mean_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_diagonal, rest = self._split(parameters)
+        return mean, torch.exp(log_diagonal) * torch.sqrt(1 + rest.square().sum(-1))
+
+    def noise(self, z: Tensor, parameters: Tensor) -> Tensor:
+        mean, log_diagonal, rest = self._split(parameters)
+        deviation = ((z - mean) * torch.exp(-log_diagonal)).unsqueeze(-1)
+        # The diagonal is taken to be of ones, whatever it is.
+        return torch.linalg.solve_triangular(rest, deviation, upper=False, unitriangular=True).squeeze(-1)
+
+    def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
+        return correlated_log_probs(z, *self._split(parameters))
+
+
+@dataclass
+class Full(PosteriorSpec):
+    """Normal posterior with correlated components.
+
+    The network gives n_components * (n_components - 1) / 2 numbers more than for independent ones.
+    """
+
+    def build(self, n_components: int) -> FullPosterior:
+        """Return the module."""
+        return FullPosterior(n_components)

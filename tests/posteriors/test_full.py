@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+
+from skgen.posteriors import BoxedPosterior
+from skgen.posteriors.full import Full, FullPosterior
+from tests.oracles import within
+from tests.parts import model_from, normal
+
+
+def parts(generator, n_components=3, n_rows=4):
+    """A posterior, parameters of some rows, and the multivariate normals that they are."""
+    posterior = Full().build(n_components)
+    parameters = normal(n_rows, posterior.n_parameters, generator=generator)
+    mean, log_variance, rest = parameters.split(
+        [n_components, n_components, posterior.n_parameters - 2 * n_components], 1
+    )
+    factor = torch.eye(n_components, dtype=torch.float64).repeat(n_rows, 1, 1)
+    factor[:, *torch.tril_indices(n_components, n_components, -1)] = rest
+    factor = (0.5 * log_variance).exp().unsqueeze(-1) * factor
+    return posterior, parameters, torch.distributions.MultivariateNormal(mean, scale_tril=factor)
+
+
+def test_it_is_the_multivariate_normal_of_its_factor(generator):
+    posterior, parameters, reference = parts(generator)
+    assert isinstance(posterior, FullPosterior)
+    noise = normal(5, 4, 3, generator=generator)
+    draw = posterior.draw(parameters, noise)
+    torch.testing.assert_close(draw.z, reference.loc + (reference.scale_tril @ noise.unsqueeze(-1)).squeeze(-1))
+    torch.testing.assert_close(draw.log_prob, reference.log_prob(draw.z))
+    mean, scale = posterior.mean_and_scale(parameters)
+    torch.testing.assert_close(mean, reference.mean)
+    torch.testing.assert_close(scale, reference.stddev)
+
+
+def test_densities_at_any_point_under_all_posteriors(generator):
+    posterior, parameters, reference = parts(generator)
+    z = 5 + normal(6, 2, 3, generator=generator)
+    expected = reference.log_prob(z.unsqueeze(-2))
+    torch.testing.assert_close(posterior.log_probs(z, parameters), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_the_kl_to_a_standard_normal_prior_is_closed(generator):
+    posterior, parameters, reference = parts(generator)
+    model = model_from("gaussian", posterior=Full(), n_components=3, generator=generator)
+    base = torch.distributions.MultivariateNormal(
+        torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    )
+    kl = model.closed_kl(posterior.draw(parameters, torch.zeros(1, 1, 3, dtype=torch.float64)))
+    assert kl.shape == (4, 3)
+    assert (kl >= 0).all()
+    torch.testing.assert_close(kl.sum(-1), torch.distributions.kl_divergence(reference, base))
+
+
+def test_dependence_is_the_kl_to_the_product_of_margins(generator):
+    posterior, parameters, reference = parts(generator)
+    draw = posterior.draw(parameters, normal(50000, 1, 3, generator=generator))
+    margins = torch.distributions.Normal(reference.mean, reference.stddev)
+    assert within(reference.log_prob(draw.z) - margins.log_prob(draw.z).sum(-1), draw.dependence.sum(-1))
+
+
+def test_training_starts_with_independent_components(generator):
+    model = model_from("gaussian", posterior=Full(), n_components=3, generator=generator)
+    with torch.no_grad():
+        model.reset(generator)
+        model.initialize(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+        parameters = model.encode(normal(5, 3, generator=generator))
+    assert (parameters[:, :6] != 0).all()
+    assert (parameters[:, 6:] == 0).all()
+
+
+def test_rows_far_from_all_others_overflow_nothing():
+    posterior = Full().build(2)
+    parameters = torch.tensor([[1.0, 2.0, 300.0, -300.0, 1e30]], requires_grad=True)
+    draw = posterior.draw(parameters, torch.ones(1, 1, 2))
+    assert torch.isfinite(draw.z).all()
+    torch.testing.assert_close(draw.scale, torch.tensor([[math.exp(20), 1e6 * math.exp(-20)]]))
+    draw.log_scale.sum().backward()
+    assert torch.isfinite(parameters.grad).all()
+
+
+@pytest.mark.parametrize("low", [-1.0, 2.0])
+def test_in_a_box_it_has_densities_at_any_point(generator, low):
+    posterior = BoxedPosterior(Full().build(2), low, low + 3)
+    parameters = 0.5 * normal(4, posterior.n_parameters, generator=generator)
+    draw = posterior.draw(parameters, normal(3, 4, 2, generator=generator))
+    own = torch.diagonal(posterior.log_probs(draw.z, parameters), dim1=-2, dim2=-1)
+    torch.testing.assert_close(own, draw.log_prob, rtol=1e-10, atol=1e-10)
+
+
+def test_on_a_linear_gaussian_model_its_bound_attains_the_likelihood(generator):
+    """The exact posterior of probabilistic PCA with loadings that are not orthogonal is correlated."""
+    loading, variance = normal(4, 2, generator=generator), torch.tensor(0.3, dtype=torch.float64)
+    x = normal(20, 4, generator=generator)
+    precision = torch.eye(2, dtype=torch.float64) + loading.T @ loading / variance
+    factor = torch.linalg.cholesky(torch.linalg.inv(precision))
+    mean = x @ loading @ torch.linalg.inv(precision) / variance
+    exact = torch.distributions.MultivariateNormal(
+        torch.zeros(4, dtype=torch.float64), loading @ loading.T + variance * torch.eye(4, dtype=torch.float64)
+    ).log_prob(x)
+    full, diagonal = Full().build(2), model_from("gaussian", posterior="diagonal", generator=generator)
+    assert abs(factor[1, 0]) > 0.01
+    scale = torch.diagonal(factor)
+    parameters = torch.cat([mean, (2 * scale.log()).expand(20, 2), (factor[1:, :1] / scale[1]).expand(20, 1)], 1)
+    half = math.sqrt(2) * torch.eye(2, dtype=torch.float64)
+    # These four draws have mean 0 and covariance I, so that the expectation of a quadratic function is exact.
+    noise = torch.cat([half, -half]).unsqueeze(1)
+
+    def bound(posterior, parameters):
+        draw = posterior.draw(parameters, noise)
+        likelihood = torch.distributions.Normal(draw.z @ loading.T, variance.sqrt()).log_prob(x).sum(-1).mean(0)
+        return likelihood - diagonal.closed_kl(draw).sum(-1)
+
+    torch.testing.assert_close(bound(full, parameters), exact, rtol=1e-12, atol=1e-12)
+    # The best independent components have the inverse diagonal of the precision for their variances.
+    best = -torch.log(torch.diagonal(precision)).expand(20, 2)
+    gap = exact - bound(diagonal.posterior, torch.cat([mean, best], 1))
+    expected = 0.5 * (torch.log(torch.diagonal(precision)).sum() - torch.linalg.slogdet(precision)[1])
+    torch.testing.assert_close(gap, expected.expand(20), rtol=1e-10, atol=1e-10)
+    assert expected > 1e-3
