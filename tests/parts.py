@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skgen.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
+from skgen.likelihoods import LIKELIHOODS, Bernoulli, Categorical, Columns, Gaussian
 from skgen.likelihoods.base import Head
 from skgen.likelihoods.gaussian import VARIANCES
 from skgen.models import LatentVariableModel
@@ -17,6 +17,7 @@ from skgen.priors import PRIORS, Vamp
 VARIANTS = {
     "vamp": [Vamp(n_pseudo_inputs=4)],
     "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
+    "categorical": [Categorical(3)],
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
 }
 """Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
@@ -33,7 +34,10 @@ def specs(table):
     return found
 
 
-PRIOR_SPECS, POSTERIOR_SPECS, LIKELIHOOD_SPECS = specs(PRIORS), specs(POSTERIORS), specs(LIKELIHOODS)
+PRIOR_SPECS, POSTERIOR_SPECS, FAMILY_SPECS = specs(PRIORS), specs(POSTERIORS), specs(LIKELIHOODS)
+MIXED = Columns([("even", "gaussian", slice(0, None, 2)), ("odd", Categorical(3), slice(1, None, 2))])
+LIKELIHOOD_SPECS = [*FAMILY_SPECS, pytest.param(MIXED, id="columns")]
+"""Families, and one of them for each column, which is what models are tested with."""
 
 
 def normal(*shape, generator, dtype=torch.float64):

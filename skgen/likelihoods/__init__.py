@@ -5,6 +5,8 @@ To add one, write a file with spec and module and name the spec in ``LIKELIHOODS
 
 from skgen.likelihoods.base import Likelihood, LikelihoodSpec, Standardization
 from skgen.likelihoods.bernoulli import Bernoulli, BernoulliLikelihood
+from skgen.likelihoods.categorical import Categorical, CategoricalLikelihood
+from skgen.likelihoods.columns import Auto, Columns, ColumnsLikelihood
 from skgen.likelihoods.continuous_bernoulli import ContinuousBernoulli, ContinuousBernoulliLikelihood
 from skgen.likelihoods.discretized_logistic import DiscretizedLogistic, DiscretizedLogisticLikelihood
 from skgen.likelihoods.gaussian import Gaussian, GaussianLikelihood
@@ -14,6 +16,7 @@ from skgen.likelihoods.student_t import StudentT, StudentTLikelihood
 
 LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
     "bernoulli": Bernoulli,
+    "categorical": Categorical,
     "continuous_bernoulli": ContinuousBernoulli,
     "discretized_logistic": DiscretizedLogistic,
     "gaussian": Gaussian,
@@ -24,8 +27,13 @@ LIKELIHOODS: dict[str, type[LikelihoodSpec]] = {
 
 __all__ = [
     "LIKELIHOODS",
+    "Auto",
     "Bernoulli",
     "BernoulliLikelihood",
+    "Categorical",
+    "CategoricalLikelihood",
+    "Columns",
+    "ColumnsLikelihood",
     "ContinuousBernoulli",
     "ContinuousBernoulliLikelihood",
     "DiscretizedLogistic",

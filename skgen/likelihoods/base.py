@@ -52,6 +52,10 @@ class Likelihood(nn.Module, ABC):
     """Whether values are whole numbers; others are rounded with a warning."""
     redraws = False
     """Whether ``augment`` draws, so that training rows differ between epochs."""
+    nominal = False
+    """Whether values are codes without order, for which ``mean`` is the mode."""
+    counts = False
+    """Whether a start needs the means of the inputs, as ``initialize_shares`` takes them."""
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()
@@ -78,6 +82,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def initialize(self, head: Head, mean: Tensor, scale: Tensor) -> None:
         """Set starting values of the head and of own parameters, in place; mean and scale as above."""
+
+    def initialize_shares(self, head: Head, mean: Tensor) -> None:
+        """Set what starts from the mean of each input over the rows, (n_inputs,), in place: shares of categories."""
+        return
 
     @abstractmethod
     def compensate(self, head: Head, old: Standardization, new: Standardization, revived: Tensor) -> None:
