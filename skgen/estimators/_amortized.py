@@ -36,8 +36,9 @@ class AmortizedEstimator(LatentVariableEstimator):
         prior = self.prior_.build(n_components)
         posterior = prior.adapted(self.posterior_.build(n_components))
         likelihood = self.likelihood_.build(n_features)
-        networks = self._networks(likelihood.n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
-        return LatentVariableModel(*networks, prior, posterior, likelihood)
+        n_inputs = likelihood.n_inputs + self._missing * n_features
+        networks = self._networks(n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
+        return LatentVariableModel(*networks, prior, posterior, likelihood, missing=self._missing)
 
     def _objective(self):
         if self.objective == "elbo":
@@ -75,7 +76,7 @@ class AmortizedEstimator(LatentVariableEstimator):
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
         shape = (n_draws, n_rows, model.posterior.n_noise)
         noise = standard_normal(x.new_empty(shape), generator)
-        return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian
+        return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian_of(x)
 
     def _epochs(self, length):
         """A number of epochs, or a share of them; none where solvers search along lines."""

@@ -112,13 +112,18 @@ class RunningMoments:
 
     @property
     def constant(self):
-        """Columns that have had one value only, or so close ones that their variance underflows."""
-        return (self.low == self.high) | (self.squares < np.finfo(np.float64).tiny * self.count)
+        """Columns that have had one value at most, or so close ones that their variance underflows."""
+        return (self.low >= self.high) | (self.squares < np.finfo(np.float64).tiny * self.count)
 
     @property
     def scale(self):
         """Standard deviations, exactly 0 for constant columns."""
-        return np.where(self.constant, 0.0, np.sqrt(self.squares / self.count))
+        return np.where(self.constant, 0.0, np.sqrt(self.squares / np.where(self.count > 0, self.count, 1.0)))
+
+    @property
+    def incomplete(self):
+        """Whether entries have been missing."""
+        return np.ndim(self.count) > 0
 
 
 def _weighted_moments(x, weight):

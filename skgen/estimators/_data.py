@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skgen.estimators._arrays import as_tensor, tiles
+from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._sklearn import _check_sample_weight
 from skgen.estimators._warnings import warn_user
 from skgen.training.batches import Batches
@@ -27,6 +27,21 @@ def check_moments(estimator, moments):
             f"The variance of column(s) {column_names(estimator, bad)} of X is beyond float64. Divide them by a "
             "constant."
         )
+
+
+def check_observed(estimator, moments):
+    """Refuse columns without a value."""
+    absent = np.broadcast_to(moments.count == 0, moments.mean.shape)
+    if absent.any():
+        raise ValueError(
+            f"Column(s) {column_names(estimator, absent)} of X have no observed value. Leave them out, or pass rows in "
+            "which they are observed."
+        )
+
+
+def _range(X):
+    """Smallest and largest entry of X that is there; NaN where none is."""
+    return np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
 
 
 def in_support(estimator, X, spec):
@@ -58,9 +73,9 @@ def _supported(X, spec, names):
         return X
     if support[1] < np.inf:
         X = _clipped(X, support, spec, names)
-    elif X.min() < support[0]:
+    elif (least := _range(X)[0]) < support[0]:
         raise ValueError(
-            f"Negative values in data: column(s) {names((X < 0).any(axis=0))} of X hold values down to {X.min():g}, "
+            f"Negative values in data: column(s) {names((X < 0).any(axis=0))} of X hold values down to {least:g}, "
             f"but {spec} is for counts, which are at least 0. Correct them, or choose a likelihood of real numbers, "
             "such as 'gaussian'."
         )
@@ -68,7 +83,8 @@ def _supported(X, spec, names):
 
 
 def _clipped(X, support, spec, names):
-    if X.min() >= support[0] and X.max() <= support[1]:
+    low, high = _range(X)
+    if not (low < support[0] or high > support[1]):
         return X
     outside = (support[0] > X).any(axis=0) | (support[1] < X).any(axis=0)
     warn_user(
@@ -81,7 +97,7 @@ def _clipped(X, support, spec, names):
 def _rounded(X, spec, names):
     fractional = np.zeros(X.shape[1], dtype=bool)
     for tile in tiles(len(X), X.shape[1], X.itemsize):
-        fractional |= (X[tile] != np.rint(X[tile])).any(axis=0)
+        fractional |= (np.abs(X[tile] - np.rint(X[tile])) > 0).any(axis=0)
     if not fractional.any():
         return X
     warn_user(
@@ -103,8 +119,12 @@ def weighted_rows(X, sample_weight):
 
 
 def numbered(rows):
-    """A number for each row, the same for equal ones."""
-    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+    """A number for each row, the same for equal ones, whose missing entries are in the same places."""
+    # Rows are compared as bytes. Zero has two signs, and there are many NaN.
+    rows = np.ascontiguousarray(rows + rows.dtype.type(0))
+    rows[np.isnan(rows)] = np.nan
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    return np.unique(whole, return_inverse=True)[1].reshape(-1)
 
 
 def held_out(group, weight, fraction, random_state):
@@ -184,6 +204,13 @@ def shares(weight, n_rows):
     return weight / weight.sum()
 
 
+def observed_shares(rows, weight):
+    """Share of the weight of rows for which each column is observed, (n_features,), in float64; None: equal weights."""
+    share = shares(None if weight is None else as_array(weight), len(rows))
+    parts = tiles(len(rows), rows.shape[1])
+    return sum(share[part] @ (~torch.isnan(rows[part])).cpu().double() for part in parts)
+
+
 def mean_over_rows(values, share, numbers_per_row):
     """Mean, with shares of rows, of a function from a slice of rows to their values; tile by tile, in float64."""
     parts = tiles(len(share), numbers_per_row)
@@ -200,7 +227,8 @@ def validator(X_val, weight, model, standardization, values, *, n_draws, seed, s
     prepare = standardizer(standardization, rows)
     x = (rows if prepare is None else prepare(rows)).to(model.scale)
     device = model.scale.device
-    x = model.likelihood.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
+    drawn = model.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
+    x = torch.where(x.isnan(), x, drawn)
     share = shares(weight, len(x))
 
     def validate():

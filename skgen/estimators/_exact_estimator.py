@@ -7,7 +7,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skgen.estimators._arrays import RunningMoments, as_array, seed_from
-from skgen.estimators._data import check_moments, column_names
+from skgen.estimators._data import check_moments, check_observed, column_names
 from skgen.estimators._exact_fitted import FittedExact
 from skgen.estimators._exact_run import ExactRun
 from skgen.estimators._sklearn import _check_sample_weight, _fit_context
@@ -187,12 +187,7 @@ class ExactEstimator(FittedExact):
     def _look_at(self, X, weight, *, partial=False):
         """Refuse or mention what a model cannot be learnt from, and choose the center."""
         moments = RunningMoments.empty(X.shape[1]).updated(X, weight)
-        absent = np.broadcast_to(moments.count == 0, moments.mean.shape)
-        if absent.any():
-            raise ValueError(
-                f"Column(s) {column_names(self, absent)} of X have no observed value. Leave them out, or pass rows in "
-                "which they are observed."
-            )
+        check_observed(self, moments)
         self._check_columns(moments, partial=partial)
         scale = np.where(moments.constant, np.abs(moments.mean) / (2 * FAR), moments.scale)
         far = bool((np.abs(moments.mean) > FAR * scale).any())

@@ -95,6 +95,7 @@ class ModuleHolder(IterativeEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = "accept_sparse" in self._row_checks
+        tags.input_tags.allow_nan = self._row_checks.get("ensure_all_finite") == "allow-nan"
         return tags
 
 

@@ -15,6 +15,12 @@ MOST_ROWS = 10000
 """Distinct rows that a mixture is fitted to at most."""
 
 
+def completed(x):
+    """Rows with an ordinary value of its column in place of each missing entry."""
+    medians = torch.nanmedian(x, 0).values.nan_to_num()  # observed values, and so ones that the likelihood takes
+    return torch.where(x.isnan(), medians, x)
+
+
 class PriorStart:
     """Starts the prior of a model from rows, once: the :class:`~skgen.priors.TrainingRows` of estimators.
 
@@ -57,7 +63,7 @@ class PriorStart:
         x, weight = self._standardised(n_rows)
         cumulative = torch.cumsum(weight, 0)
         heights = (torch.arange(n_rows, device=weight.device) + 0.5) * (cumulative[-1] / n_rows)
-        return x[read_off(cumulative, heights).to(x.device)]
+        return completed(x)[read_off(cumulative, heights).to(x.device)]
 
     def _encoded(self):
         """Posterior means of rows, their mean posterior variance, and their weights, in float64 on the CPU."""

@@ -199,15 +199,16 @@ class Autoencoder(NetworkEstimator):
 
     def _build_model(self, n_features):
         n_components, likelihood = self._architecture["n_components"], self.likelihood_.build(n_features)
-        networks = self._networks(likelihood.n_inputs, n_components, n_components, likelihood.n_outputs)
-        return AutoencoderModel(*networks, likelihood)
+        n_inputs = likelihood.n_inputs + self._missing * n_features
+        networks = self._networks(n_inputs, n_components, n_components, likelihood.n_outputs)
+        return AutoencoderModel(*networks, likelihood, missing=self._missing)
 
     def _units(self, model):
         variance = model.likelihood.noise_variance()
         if variance is None:
             return super()._units(model)
         factor = 2 * float(variance[0]) * float(model.scale[0]) ** 2
-        return factor, float(0.5 * torch.log(2 * math.pi * variance).sum())
+        return factor, 0.5 * torch.log(2 * math.pi * variance)
 
     def _progress_unit(self, model):
         return float(model.scale[0]) ** 2
@@ -216,7 +217,8 @@ class Autoencoder(NetworkEstimator):
         return self._terms_loss(model, batches, Reconstruction(), no_noise)
 
     def _validation_values(self, model, x, generator, *, shared=False):
-        factor, offset = self._units(model)
+        factor, offsets = self._units(model)
+        offset = (~x.isnan()).to(offsets) @ offsets
         # A loss is not negative; the offset is rounded.
         return (model.terms(x).log_likelihood[0] + offset).clamp(max=0) * factor
 

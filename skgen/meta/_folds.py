@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 
+from skgen.estimators._data import numbered
 from skgen.meta._inner import fitted_clone
 
 
@@ -15,9 +16,7 @@ def folds(X, n_folds, random_state):
     Equal rows share a fold, so that no fit has seen a row that it is asked about, and a row of weight 2 is the row
     twice. Neither order nor repetitions of rows change the folds of others.
     """
-    # Zero has two signs, and a comparison of bytes would tell them apart.
-    rows = np.ascontiguousarray(X + X.dtype.type(0))
-    _, distinct = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel(), return_inverse=True)
+    distinct = numbered(X)
     n_distinct = int(distinct.max()) + 1
     order = random_state.permutation(n_distinct)
     return (order % min(n_folds, n_distinct))[distinct]

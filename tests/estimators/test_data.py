@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from skgen import VariationalAutoencoder
-from skgen.estimators._data import hold_out, weighted_rows
+from skgen.estimators._data import hold_out, numbered, weighted_rows
 from skgen.likelihoods import LIKELIHOODS, Gaussian
 from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
 
@@ -265,3 +265,14 @@ def test_combinations_without_meaning_are_refused():
             vae(**parameters).fit(rows())
     with pytest.raises(ValueError, match="solver='lbfgs' needs the same loss"):
         configured("vae-dynamic", solver="lbfgs").fit(rows())
+
+
+def test_rows_get_the_same_number_where_they_are_equal_and_miss_the_same_entries():
+    zero, other = np.float64(0), np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff")[0]
+    assert np.isnan(other)
+    X = np.array([[zero, 1], [-zero, 1], [np.nan, 1], [other, 1], [1, np.nan], [np.nan, np.nan], [0, 2]])
+    number = numbered(X)
+    assert number[0] == number[1]
+    assert number[2] == number[3]
+    assert len(set(number.tolist())) == 5
+    np.testing.assert_array_equal(numbered(X.astype(np.float32)[::-1]), numbered(X.astype(np.float32))[::-1])
