@@ -181,7 +181,8 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
         noise = self._score_noise(X.dtype)
 
         def values(model, x):
-            return function(model.terms_given(self._posterior_parameters(model, x), x, noise), model)
+            terms = model.terms_given(self._posterior_parameters(model, x), x, noise)
+            return function(terms, model.log_jacobian_of(x), x)
 
         return self._map_rows(X, values, self.n_score_draws)
 
@@ -203,8 +204,9 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             Nats per row, all constants included, in the units of X.
         """
 
-        def bound(terms, model):
-            return [torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + model.log_jacobian]
+        def bound(terms, log_jacobian, x):
+            value = torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + log_jacobian
+            return [value.masked_fill(x.isnan().all(-1), 0)]  # that nothing was seen is certain
 
         return self._score_terms(X, bound)[0]
 
@@ -222,9 +224,9 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             ``elbo``, ``reconstruction`` and ``kl`` in nats per row; the first is the second minus the third.
         """
 
-        def parts(terms, model):
+        def parts(terms, log_jacobian, x):
             report = ELBO().report(terms)
-            return [report[n] + (0 if n == "kl" else model.log_jacobian) for n in ("elbo", "reconstruction", "kl")]
+            return [report[n] + (0 if n == "kl" else log_jacobian) for n in ("elbo", "reconstruction", "kl")]
 
         return dict(zip(("elbo", "reconstruction", "kl"), self._score_terms(X, parts), strict=True))
 

@@ -8,16 +8,25 @@ import torch
 
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
-from skgen.estimators._data import in_support, validator
+from skgen.estimators._data import check_observed, in_support, observed_shares, validator
 from skgen.estimators._loss import TermsLoss
 from skgen.estimators._params import layer_sizes
 from skgen.networks import MLP
 from skgen.training.optimizers import SOLVERS
 
 
+
+def widened(value, new):
+    """A fitted array as a tensor of the shape of a new one, whose entries it has where it is smaller itself."""
+    result = new.clone()
+    result[tuple(slice(size) for size in value.shape)] = torch.tensor(value)
+    return result
+
+
 class NetworkEstimator(GradientEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.base.NetworkModel`."""
 
+    _row_checks = {"ensure_all_finite": "allow-nan"}
     _standardization_names = ("shift", "scale", "input_scale", "input_ratio")
     _continued = {
         "n_components": "n_components",
@@ -56,18 +65,21 @@ class NetworkEstimator(GradientEstimator):
         return tags
 
     def _units(self, model):
-        """Factor and offset that turn a standardised log-density l into the reported ``factor * (l + offset)``."""
-        return 1.0, float(model.log_jacobian)
+        """What turns a standardised log-density l into the reported ``factor * (l + offset)``.
+
+        The factor, and the offsets of the columns, (n_features,), of which a row has those of its observed entries.
+        """
+        return 1.0, -torch.log(model.scale)
 
     def _terms_loss(self, model, batches, objective, noise, n_draws=1, **options):
         """The loss of an objective; ``options`` are those of the model's tracer."""
         low_precision = self.precision == "bfloat16" and not batches.full
-        factor, offset = self._units(model)
+        factor, offsets = self._units(model)
         return TermsLoss(
             model.tracer(low_precision=low_precision, **options),
             objective,
             noise,
-            offset=offset,
+            offset=float(offsets.cpu().double() @ observed_shares(batches.rows, batches.weight)),
             factor=factor,
             tile=tile_size(n_draws * model.width, model.scale.itemsize),
         )
@@ -82,7 +94,7 @@ class NetworkEstimator(GradientEstimator):
         model.encoder.shared_masks = model.decoder.shared_masks = True
 
     def _augment(self, model, *, shared):
-        return functools.partial(model.likelihood.augment, shared=shared)
+        return functools.partial(model.augment, shared=shared)
 
     def _measures(self, loss, data, validation, model, *, shared, seed):
         if validation is None:
@@ -98,8 +110,27 @@ class NetworkEstimator(GradientEstimator):
         model.initialize(torch.from_numpy(moments.mean), torch.from_numpy(moments.scale))
 
     def _move_model(self, model, moments, old):
-        revived = torch.from_numpy(old.constant & ~moments.constant)
+        # Where a column had no value until now, what was learnt of it means nothing.
+        first = (old.count == 0) & (moments.count > 0)
+        revived = torch.from_numpy(old.constant & (first | ~moments.constant))
         model.restandardize(torch.from_numpy(moments.mean), torch.from_numpy(moments.scale), revived)
+
+    def _initial_model(self, moments, old, seed, *, partial):
+        if not partial:
+            check_observed(self, moments)
+        before = old is not None and self._missing
+        if old is not None and moments.incomplete and not before:
+            # The model gets more weights, of which the optimiser knows nothing.
+            kept = getattr(self, "training_state_", {}).items()
+            self.training_state_ = {name: value for name, value in kept if name.startswith("loss.")}
+        self._missing = moments.incomplete or before
+        return super()._initial_model(moments, old, seed, partial=partial)
+
+    def _fitted_model(self):
+        """As all estimators do; a model of complete rows that is to go on with others gets what it lacks."""
+        model = self._build_model(self.n_features_in_).double()
+        model.load_state_dict({name: widened(self.weights_[name], new) for name, new in model.state_dict().items()})
+        return model
 
     # -- networks -------------------------------------------------------------------------------------------------
 
