@@ -32,7 +32,7 @@ _ESTIMATORS = {
     "RBMStackClassifier": "skgen.estimators.rbm_stack_classifier",
     "VariationalAutoencoder": "skgen.estimators.vae",
 }
-_MODULES = ("callbacks", "inspection", "likelihoods", "meta", "metrics", "objectives", "posteriors", "priors")
+_MODULES = ("callbacks", "inspection", "io", "likelihoods", "meta", "metrics", "objectives", "posteriors", "priors")
 
 __all__ = [
     "RBM",
