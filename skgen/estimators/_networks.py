@@ -9,9 +9,10 @@ import torch
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._data import check_observed, in_support, observed_shares, validator
+from skgen.estimators._images import checked_shape, likely_shape
 from skgen.estimators._loss import TermsLoss
+from skgen.estimators._network_kinds import NETWORK_KINDS, check_draws, kind_or_factories, networks
 from skgen.estimators._params import layer_sizes
-from skgen.networks import MLP
 from skgen.training.optimizers import SOLVERS
 
 
@@ -30,6 +31,8 @@ class NetworkEstimator(GradientEstimator):
     _standardization_names = ("shift", "scale", "input_scale", "input_ratio")
     _continued = {
         "n_components": "n_components",
+        "network": "network",
+        "image_shape": "image_shape",
         "encoder_sizes": "hidden_layer_sizes",
         "decoder_sizes": "decoder_hidden_layer_sizes",
         "activation": "activation",
@@ -73,6 +76,7 @@ class NetworkEstimator(GradientEstimator):
 
     def _terms_loss(self, model, batches, objective, noise, n_draws=1, **options):
         """The loss of an objective; ``options`` are those of the model's tracer."""
+        check_draws(model, self.solver)
         low_precision = self.precision == "bfloat16" and not batches.full
         factor, offsets = self._units(model)
         return TermsLoss(
@@ -135,10 +139,13 @@ class NetworkEstimator(GradientEstimator):
     # -- networks -------------------------------------------------------------------------------------------------
 
     def _network_sizes(self):
-        """What the networks are built from, as plain values."""
-        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        decoder = self.decoder_hidden_layer_sizes
+        """What the networks are built from: plain values, and factories where they are given."""
+        kind = kind_or_factories(self.network)
+        hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes
+        sizes = layer_sizes(NETWORK_KINDS.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
         return {
+            "network": kind,
+            "image_shape": self._image_shape() if kind == "conv" else None,
             "n_components": int(self.n_components),
             "encoder_sizes": sizes,
             "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
@@ -146,8 +153,11 @@ class NetworkEstimator(GradientEstimator):
             "dropout": float(self.dropout),
         }
 
+    def _image_shape(self):
+        """(channels, height, width) of a row, from the parameter or else from the number of columns."""
+        n_features, given = self.n_features_in_, self.image_shape
+        return likely_shape(n_features) if given is None else checked_shape(given, n_features)
+
     def _networks(self, n_inputs, n_code, n_latent, n_outputs):
         """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
-        a = self._architecture
-        encoder = MLP(n_inputs, a["encoder_sizes"], n_code, a["activation"], a["dropout"])
-        return encoder, MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"], a["dropout"])
+        return networks(self._architecture, (n_inputs, n_code), (n_latent, n_outputs))

@@ -7,8 +7,9 @@ from numbers import Integral
 import torch
 
 from skgen.estimators._loss import no_noise
+from skgen.estimators._network_kinds import CHOSEN_NETWORKS
 from skgen.estimators._networks import NetworkEstimator
-from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
+from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, StrOptions
 from skgen.likelihoods import Bernoulli, Gaussian, Poisson
 from skgen.models import AutoencoderModel
@@ -33,8 +34,15 @@ class Autoencoder(NetworkEstimator):
     ----------
     n_components : int, default=2
         Size of the code.
-    hidden_layer_sizes : int or array-like of int, default=(256, 256)
-        Hidden layers of the encoder; empty for a linear encoder.
+    network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
+        Multilayer perceptrons, or convolutional networks for images. A callable ``factory(n_inputs, n_outputs)``
+        returns a torch module of your own, that of a pair the encoder and the decoder.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width) of a row, where images are asked for. None is a square where the
+        number of columns is one, else a single line.
+    hidden_layer_sizes : int or array-like of int, default=None
+        Hidden layers of the encoder, empty for a linear encoder; of "conv" the channels of its stages. None is
+        (256, 256), of "conv" (32, 64).
     decoder_hidden_layer_sizes : int or array-like of int, default=None
         Hidden layers of the decoder; None mirrors the encoder's.
     activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
@@ -125,7 +133,7 @@ class Autoencoder(NetworkEstimator):
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        **NETWORKS,
+        **CHOSEN_NETWORKS,
         "loss": [StrOptions(set(LOSSES))],
         **OPTIMISATION,
         **STOPPING,
@@ -137,7 +145,9 @@ class Autoencoder(NetworkEstimator):
         n_components=2,
         *,
         # networks
-        hidden_layer_sizes=(256, 256),
+        network="mlp",
+        image_shape=None,
+        hidden_layer_sizes=None,
         decoder_hidden_layer_sizes=None,
         activation="relu",
         dropout=0.0,
@@ -165,6 +175,8 @@ class Autoencoder(NetworkEstimator):
         verbose=0,
     ):
         self.n_components = n_components
+        self.network = network
+        self.image_shape = image_shape
         self.hidden_layer_sizes = hidden_layer_sizes
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.activation = activation

@@ -3,7 +3,8 @@
 from numbers import Integral, Real
 
 from skgen.estimators._amortized import AmortizedEstimator
-from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
+from skgen.estimators._network_kinds import CHOSEN_NETWORKS
+from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._prior_components import PriorComponents
 from skgen.estimators._sklearn import Interval, Options, RealNotInt, StrOptions
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
@@ -35,8 +36,15 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial" or "discretized_logistic".
     posterior : {"diagonal"} or PosteriorSpec, default="diagonal"
         Family of the approximate posterior.
-    hidden_layer_sizes : int or array-like of int, default=(256, 256)
-        Hidden layers of the encoder; empty for a linear encoder.
+    network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
+        Multilayer perceptrons, or convolutional networks for images. A callable ``factory(n_inputs, n_outputs)``
+        returns a torch module of your own, that of a pair the encoder and the decoder.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width) of a row, where images are asked for. None is a square where the
+        number of columns is one, else a single line.
+    hidden_layer_sizes : int or array-like of int, default=None
+        Hidden layers of the encoder, empty for a linear encoder; of "conv" the channels of its stages. None is
+        (256, 256), of "conv" (32, 64).
     decoder_hidden_layer_sizes : int or array-like of int, default=None
         Hidden layers of the decoder; None mirrors the encoder's.
     activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
@@ -149,7 +157,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "prior": [StrOptions(set(PRIORS)), PriorSpec],
         "likelihood": [StrOptions(set(LIKELIHOODS)), LikelihoodSpec],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorSpec],
-        **NETWORKS,
+        **CHOSEN_NETWORKS,
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -170,7 +178,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         likelihood="gaussian",
         posterior="diagonal",
         # networks
-        hidden_layer_sizes=(256, 256),
+        network="mlp",
+        image_shape=None,
+        hidden_layer_sizes=None,
         decoder_hidden_layer_sizes=None,
         activation="relu",
         dropout=0.0,
@@ -206,6 +216,8 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.prior = prior
         self.likelihood = likelihood
         self.posterior = posterior
+        self.network = network
+        self.image_shape = image_shape
         self.hidden_layer_sizes = hidden_layer_sizes
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.activation = activation

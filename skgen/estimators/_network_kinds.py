@@ -1,0 +1,56 @@
+"""What ``network`` stands for: an encoder and a decoder."""
+
+from skgen.estimators._params import NETWORKS
+from skgen.estimators._sklearn import StrOptions
+from skgen.networks import MLP, ConvDecoder, ConvEncoder, ModuleNetwork
+from skgen.training.optimizers import SOLVERS
+
+NETWORK_KINDS = {"mlp": (256, 256), "conv": (32, 64)}
+"""Names of networks -> hidden layer sizes where None are given."""
+CHOSEN_NETWORKS = NETWORKS | {
+    "network": [StrOptions(set(NETWORK_KINDS)), callable, tuple, list],
+    "image_shape": ["array-like", None],
+    "hidden_layer_sizes": [*NETWORKS["hidden_layer_sizes"], None],
+}
+"""Constraints on the parameters of estimators whose networks can be chosen."""
+
+
+def kind_or_factories(network):
+    """A name, or the factories of encoder and decoder."""
+    if isinstance(network, str):
+        return network
+    pair = (network, network) if callable(network) else tuple(network)
+    if len(pair) != 2 or not all(callable(factory) for factory in pair):
+        raise ValueError(
+            f"network must be one of {sorted(NETWORK_KINDS)}, a function of (n_inputs, n_outputs) that returns a "
+            f"torch.nn.Module, or a pair of such functions for encoder and decoder, got {network!r}."
+        )
+    return pair
+
+
+def networks(architecture, encoder_widths, decoder_widths):
+    """Encoder and decoder for pairs of numbers of inputs and of outputs."""
+    a = architecture
+    if isinstance(a["network"], tuple):
+        return [
+            ModuleNetwork(factory, *widths)
+            for factory, widths in zip(a["network"], (encoder_widths, decoder_widths), strict=True)
+        ]
+    kinds, shape = (MLP, MLP), ()
+    if a["network"] == "conv":
+        kinds, shape = (ConvEncoder, ConvDecoder), (a["image_shape"],)
+    parts = zip(kinds, (encoder_widths, decoder_widths), (a["encoder_sizes"], a["decoder_sizes"]), strict=True)
+    return [
+        kind(n_inputs, sizes, n_outputs, *shape, a["activation"], a["dropout"])
+        for kind, (n_inputs, n_outputs), sizes in parts
+    ]
+
+
+def check_draws(model, solver):
+    """Refuse modules that draw in training where a solver compares losses."""
+    draws = any(getattr(network, "draws", False) for network in (model.encoder, model.decoder))
+    if draws and SOLVERS[solver].line_search:
+        raise ValueError(
+            f"solver={solver!r} needs the same loss at every evaluation, but a module of network= draws random numbers "
+            "in training. Leave out its dropout, or choose solver='adam'."
+        )
