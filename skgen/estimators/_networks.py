@@ -124,6 +124,11 @@ class NetworkEstimator(GradientEstimator):
             check_observed(self, moments)
         before = old is not None and self._missing
         if old is not None and moments.incomplete and not before:
+            if not isinstance(self._architecture["network"], str):
+                raise ValueError(
+                    "X contains missing values, of which the rows so far had none: a network= of your own has no input "
+                    "for them. Begin with rows that have some, or fill them in."
+                )
             # The model gets more weights, of which the optimiser knows nothing.
             kept = getattr(self, "training_state_", {}).items()
             self.training_state_ = {name: value for name, value in kept if name.startswith("loss.")}

@@ -169,6 +169,14 @@ def test_what_is_no_network_is_refused(network, message):
         VariationalAutoencoder(network=network).fit(rows())
 
 
+def test_a_module_of_complete_rows_cannot_go_on_with_missing_ones():
+    X = rows()
+    X[0, 0] = np.nan
+    assert np.isfinite(vae(network=layered).partial_fit(X).partial_fit(rows()).score(X))
+    with pytest.raises(ValueError, match="of which the rows so far had none"):
+        vae(network=layered).partial_fit(rows()).partial_fit(X)
+
+
 def test_solvers_that_compare_losses_refuse_modules_that_draw():
     with pytest.raises(ValueError, match="solver='lbfgs' needs the same loss"):
         vae(network=dropping, solver="lbfgs").fit(rows())
