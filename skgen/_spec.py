@@ -1,7 +1,7 @@
 """Specs: small parameter objects that the user writes and ``fit`` turns into modules."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -64,10 +64,22 @@ def check_choice(value: object, allowed: Mapping[str, Any] | tuple[str, ...], pa
         raise ValueError(f"{parameter} must be one of {sorted(allowed)}, got {value!r}.")
 
 
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 def check_count(value: Any, parameter: str, *, least: int = 1) -> None:
     """Raise a ValueError that names the parameter unless ``value`` is an integer of at least so many."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not _is_count(value, least):
         raise ValueError(f"{parameter} must be an integer of at least {least}, got {value!r}.")
+
+
+def check_counts(value: Any, parameter: str) -> tuple[int, ...]:
+    """An integer, or a sequence of some, as a tuple; a ValueError that names the parameter unless all are positive."""
+    counts = (value,) if isinstance(value, Integral) else value
+    if not isinstance(counts, Sequence) or not all(_is_count(each, 1) for each in counts):
+        raise ValueError(f"{parameter} must be a positive integer or a sequence of them, got {value!r}.")
+    return tuple(int(each) for each in counts)
 
 
 def check_number(

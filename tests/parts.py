@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from skgen import posteriors, priors
 from skgen.likelihoods import LIKELIHOODS, Bernoulli, Categorical, Columns, Gaussian
 from skgen.likelihoods.base import Head
 from skgen.likelihoods.gaussian import VARIANCES
@@ -16,6 +17,10 @@ from skgen.priors import PRIORS, Vamp
 
 VARIANTS = {
     "vamp": [Vamp(n_pseudo_inputs=4)],
+    "flow": [
+        priors.Flow(n_layers=2, hidden_layer_sizes=6, n_bins=4),
+        posteriors.Flow(hidden_layer_sizes=6, n_context=3),
+    ],
     "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
     "categorical": [Categorical(3)],
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
@@ -29,7 +34,7 @@ def specs(table):
     """Test parameters, one for each variant of each entry of a table of specs."""
     found = []
     for name, spec_class in table.items():
-        variants = VARIANTS.get(name, [spec_class()])
+        variants = [spec for spec in VARIANTS.get(name, []) if isinstance(spec, spec_class)] or [spec_class()]
         found += [pytest.param(spec, id=f"{name}{i}" if len(variants) > 1 else name) for i, spec in enumerate(variants)]
     return found
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skgen._spec import Spec, check_choice, check_count, check_number, resolve
+from skgen._spec import Spec, check_choice, check_count, check_counts, check_number, resolve
 
 
 @dataclass
@@ -96,3 +96,14 @@ def test_check_number_takes_bounds_as_documented():
     check_number(0, "width", least=0, below=1)
     with pytest.raises(ValueError, match=r"width must be a number >= 0 and < 1, got 1"):
         check_number(1, "width", least=0, below=1)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(3, (3,)), ((4, 2), (4, 2)), ([np.int64(5)], (5,)), ((), ())])
+def test_check_counts_takes_an_integer_or_a_sequence_of_them(value, expected):
+    assert check_counts(value, "sizes") == expected
+
+
+@pytest.mark.parametrize("value", [0, True, (3, 0), (2.0,), "33", {3}, None])
+def test_check_counts_names_the_parameter(value):
+    with pytest.raises(ValueError, match="sizes must be a positive integer or a sequence of them"):
+        check_counts(value, "sizes")

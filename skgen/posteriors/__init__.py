@@ -6,9 +6,10 @@ To add one, write a file with spec and module and name the spec in ``POSTERIORS`
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 from skgen.posteriors.boxed import BoxedPosterior
 from skgen.posteriors.diagonal import Diagonal, DiagonalPosterior
+from skgen.posteriors.flow import Flow, FlowPosterior
 from skgen.posteriors.full import Full, FullPosterior
 
-POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal, "full": Full}
+POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal, "full": Full, "flow": Flow}
 
 __all__ = [
     "POSTERIORS",
@@ -16,6 +17,8 @@ __all__ = [
     "Diagonal",
     "DiagonalPosterior",
     "Draw",
+    "Flow",
+    "FlowPosterior",
     "Full",
     "FullPosterior",
     "Posterior",

@@ -13,7 +13,7 @@ from skgen._terms import Part, evaluate
 from skgen._trace import Pullback, Tracer, autograd_trace
 from skgen.distributions.normal import balanced_normal
 
-N_MOMENT_DRAWS, MOMENT_DRAWS_AT_ONCE = 128, 8
+N_MOMENT_DRAWS, MOMENT_DRAWS_AT_ONCE = 256, 8
 """Draws that moments without a closed form are taken over, and how many of them are held at once."""
 
 

@@ -70,7 +70,8 @@ class FullPosterior(Posterior):
         mean, log_diagonal, rest = self._split(parameters)
         deviation = ((z - mean) * torch.exp(-log_diagonal)).unsqueeze(-1)
         # The diagonal is taken to be of ones, whatever it is.
-        return torch.linalg.solve_triangular(rest, deviation, upper=False, unitriangular=True).squeeze(-1)
+        noise: Tensor = torch.linalg.solve_triangular(rest, deviation, upper=False, unitriangular=True)
+        return noise.squeeze(-1)
 
     def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
         return correlated_log_probs(z, *self._split(parameters))

@@ -6,12 +6,19 @@ Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models tha
 
 from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
 from skgen.priors.conjugate import Conjugate
+from skgen.priors.flow import Flow, FlowPrior
 from skgen.priors.mixture import Mixture, MixturePrior
 from skgen.priors.normal import Normal, NormalPrior
 from skgen.priors.uniform import Uniform, UniformPrior
 from skgen.priors.vamp import Vamp, VampPrior
 
-PRIORS: dict[str, type[PriorSpec]] = {"normal": Normal, "mixture": Mixture, "vamp": Vamp, "uniform": Uniform}
+PRIORS: dict[str, type[PriorSpec]] = {
+    "normal": Normal,
+    "mixture": Mixture,
+    "vamp": Vamp,
+    "flow": Flow,
+    "uniform": Uniform,
+}
 PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
 __all__ = [
@@ -19,6 +26,8 @@ __all__ = [
     "PRIORS_ON_PARAMETERS",
     "AmortisedModel",
     "Conjugate",
+    "Flow",
+    "FlowPrior",
     "Mixture",
     "MixturePrior",
     "Normal",

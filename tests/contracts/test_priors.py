@@ -52,8 +52,10 @@ def test_it_integrates_to_one(spec, generator):
     prior = model_of(spec, generator, 1).prior
     z = line(prior)[:, None]
     with torch.no_grad():
-        total = torch.trapezoid(prior.log_prob(z).exp(), z[:, 0])
-    assert abs(total - 1) < 1e-8
+        density = prior.log_prob(z).exp()
+    total, coarse = (torch.trapezoid(density[::step], z[::step, 0]) for step in (1, 2))
+    # The rule is exact for smooth densities. Those with kinks are known up to what half the points change.
+    assert abs(total - 1) < 1e-8 + abs(total - coarse)
 
 
 def test_draws_have_the_moments_of_the_density(spec, generator):
