@@ -7,9 +7,11 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_count
-from skgen.distributions.normal import sobol_normal, standard_normal
+from skgen.distributions.normal import sobol_normal
 from skgen.estimators._arrays import RunningMoments, as_array, tiles
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._imputation import Imputation
+from skgen.estimators._likelihood_estimates import LikelihoodEstimates
 from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
 from skgen.objectives import ELBO
@@ -18,10 +20,10 @@ ACTIVE_VARIANCE = 0.01
 """Variance of a posterior mean over the rows above which a latent variable is active (Burda et al. 2016)."""
 
 
-class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
+class LatentVariableEstimator(Imputation, LikelihoodEstimates, DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameters ``beta`` and ``n_score_draws``.
+    A subclass has the parameters ``beta``, ``kl_schedule`` and ``n_score_draws``.
     """
 
     score_kind = "bound"
@@ -229,46 +231,3 @@ class LatentVariableEstimator(DensityEstimator, NetworkEstimator):
             return [report[n] + (0 if n == "kl" else log_jacobian) for n in ("elbo", "reconstruction", "kl")]
 
         return dict(zip(("elbo", "reconstruction", "kl"), self._score_terms(X, parts), strict=True))
-
-    def log_likelihood(self, X, *, n_draws=5000, random_state=None, return_std=False):
-        """Log-likelihood of each row by importance sampling with independent draws.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        n_draws : int, default=5000
-            Posterior draws per row.
-        random_state : int, RandomState instance or None, default=None
-            Source of the draws; None uses the estimator's own.
-        return_std : bool, default=False
-            Whether to return standard errors too.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,)
-            Nats per row; its expectation is a lower bound on log p(x).
-        std : ndarray of shape (n_samples,)
-            Standard errors from the spread of the weights (delta method), with ``return_std=True``.
-        """
-        X = self._check_input(X)
-        check_count(n_draws, "n_draws")
-        if return_std and n_draws < 2:
-            raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
-        generator = self._generator(random_state, self._module(X.dtype).scale.device)
-
-        def estimate(model, x):
-            parameters = self._posterior_parameters(model, x)
-            first = second = torch.full((len(x),), -np.inf, dtype=torch.float64, device=x.device)
-            for part in tiles(n_draws, len(x) * model.width, x.itemsize):
-                shape = (part.stop - part.start, len(x), model.posterior.n_noise)
-                noise = standard_normal(x.new_empty(shape), generator)
-                log_weight = model.terms_given(parameters, x, noise).log_weight.double()
-                first = torch.logaddexp(first, torch.logsumexp(log_weight, 0))
-                second = torch.logaddexp(second, torch.logsumexp(2 * log_weight, 0))
-            ratio = torch.exp(second - 2 * first) * n_draws - 1
-            std = torch.sqrt(ratio.clamp_min(0) / max(1, n_draws - 1))
-            return first - np.log(n_draws) + model.log_jacobian, std
-
-        value, std = self._map_rows(X, estimate, max(1, n_draws // 64))
-        return (value, std) if return_std else value
