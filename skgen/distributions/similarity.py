@@ -1,6 +1,7 @@
 """How alike two images look, by functions that have gradients and so serve as losses too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -74,6 +75,21 @@ def _filtered(images: Tensor, weights: Tensor) -> Tensor:
     flat = images.reshape(-1, 1, *images.shape[-2:])
     flat = conv2d(conv2d(flat, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
     return flat.view(*images.shape[:-2], *flat.shape[-2:])
+
+
+def layers_of(network: Callable[[Tensor], object], x: Tensor) -> list[Tensor]:
+    """A network's features of x (n, ...), layer by layer, (n, n_channels, ...); ValueError where they are none."""
+    features = network(x)
+    layers = [features] if isinstance(features, Tensor) else list(cast("Iterable[Tensor]", features))
+    if not layers:
+        raise ValueError("network must give a tensor or a list of tensors, got an empty list.")
+    for layer in layers:
+        if layer.ndim < 2 or len(layer) != len(x):
+            raise ValueError(
+                f"network must give tensors (n, n_channels, ...) with one entry for each of the {len(x)} rows, got the "
+                f"shape {tuple(layer.shape)}."
+            )
+    return layers
 
 
 def feature_distance(features_x: Sequence[Tensor], features_y: Sequence[Tensor]) -> Tensor:

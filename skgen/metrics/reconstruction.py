@@ -174,7 +174,7 @@ def perceptual_distance(X, Y, *, network, image_shape=None):
     for part in tiles(len(X), 100 * X[0].size):  # features take more memory than images
         tensors = (as_tensor(rows[part]) for rows in (X, Y))
         with torch.no_grad():
-            features = [_layers(network, x if parameter is None else x.to(parameter)) for x in tensors]
+            features = [similarity.layers_of(network, x if parameter is None else x.to(parameter)) for x in tensors]
             total += float(similarity.feature_distance(*features).sum())
     return check_finite(total / len(X), "The distance", "Look at what network gives for X and Y.")
 
@@ -199,17 +199,3 @@ def _check_range(X, Y, data_range):
             f"data_range={data_range!r} is less than the range of the numbers in X and in Y, {spread:.6g}: pass that "
             "of the pixels, such as 255."
         )
-
-
-def _layers(network, x):
-    features = network(x)
-    layers = [features] if isinstance(features, torch.Tensor) else list(features)
-    if not layers:
-        raise ValueError("network must give a tensor or a list of tensors, got an empty list.")
-    for layer in layers:
-        if layer.ndim < 2 or len(layer) != len(x):
-            raise ValueError(
-                f"network must give tensors (n, n_channels, ...) with one entry for each of the {len(x)} rows, got the "
-                f"shape {tuple(layer.shape)}."
-            )
-    return layers

@@ -1,6 +1,8 @@
 """What models made of an encoder, a decoder and a likelihood share."""
 
+import copy
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -8,6 +10,7 @@ from torch import Generator, Tensor, nn
 from skgen._trace import Tracer
 from skgen.likelihoods.base import Head, Likelihood, Standardization
 from skgen.likelihoods.observed import log_prob_of_any, observed_tracer
+from skgen.models.resemblance import Resemblance
 from skgen.networks.base import Network
 
 
@@ -26,6 +29,8 @@ class NetworkModel(nn.Module, ABC):
     input_scale: Tensor
     input_ratio: Tensor
     fill: Tensor
+    resemblance: Resemblance | None = None
+    """What takes the place of the likelihood, see :meth:`trained_on`."""
 
     def __init__(self, encoder: Network, decoder: Network, likelihood: Likelihood, *, missing: bool = False) -> None:
         super().__init__()
@@ -57,7 +62,15 @@ class NetworkModel(nn.Module, ABC):
 
     def _likelihood_tracer(self) -> Tracer:
         """The likelihood's trace; of a model that learns from missing entries, that of the observed ones."""
+        if self.resemblance is not None:
+            return self.resemblance.tracer()
         return observed_tracer(self.likelihood) if self.missing else self.likelihood.tracer()
+
+    def trained_on(self, resemblance: Resemblance) -> Self:
+        """The model, sharing all its parts, with a resemblance in the place of log p(x | z): no density, but a loss."""
+        view = copy.copy(self)
+        view.resemblance = resemblance
+        return view
 
     def inputs(self, x: Tensor) -> Tensor:
         """What the encoder sees of standardised rows, (..., features) to (..., n_inputs)."""
@@ -96,6 +109,10 @@ class NetworkModel(nn.Module, ABC):
         self._set_standardization(self.likelihood.standardize(mean, scale))
         self.fill.copy_(self._mean_inputs(mean))
         self.likelihood.initialize(Head(*self.decoder.head), mean, scale)
+
+    def initialize_shares(self, mean: Tensor) -> None:
+        """Set starting values that need the mean of each of the likelihood's inputs over the rows, (n_inputs,)."""
+        self.likelihood.initialize_shares(Head(*self.decoder.head), mean)
 
     def restandardize(self, mean: Tensor, scale: Tensor, revived: Tensor) -> None:
         """Move to a new standardisation; first and last layers change so that the function in user units does not.
@@ -146,7 +163,12 @@ class NetworkModel(nn.Module, ABC):
         return torch.log(self.scale).expand_as(x).masked_fill(missing, 0).sum(-1).neg()
 
     def log_prob_given(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Log-density of the observed entries of standardised rows given the decoder's outputs, (...)."""
+        """Log-density of the observed entries of standardised rows given the decoder's outputs, (...).
+
+        Of a model trained on a resemblance, that.
+        """
+        if self.resemblance is not None:
+            return self.resemblance(outputs, x)
         return log_prob_of_any(self.likelihood, outputs, x)
 
     def augment(self, x: Tensor, *, generator: Generator, shared: bool = False) -> Tensor:
