@@ -106,6 +106,14 @@ class Likelihood(nn.Module, ABC):
     def mean(self, outputs: Tensor) -> Tensor:
         """E[x | outputs], standardised."""
 
+    def expectations(self, outputs: Tensor) -> Tensor:
+        """What is averaged over draws of outputs: means, and probabilities of categories, (..., n_inputs)."""
+        return self.mean(outputs)
+
+    def from_expectations(self, values: Tensor) -> Tensor:
+        """Rows from an average of :meth:`expectations`: means, and the most probable categories."""
+        return values
+
     @abstractmethod
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         """One draw of x, standardised, for each row of outputs."""

@@ -68,6 +68,12 @@ class CategoricalLikelihood(Likelihood):
         """The most probable code: codes have no mean."""
         return self.blocks.mode(outputs).to(outputs.dtype)
 
+    def expectations(self, outputs: Tensor) -> Tensor:
+        return self.blocks.probabilities(outputs)
+
+    def from_expectations(self, values: Tensor) -> Tensor:
+        return self.blocks.mode(values).to(values.dtype)
+
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         return self.blocks.draw(self.blocks.probabilities(outputs), generator).to(outputs.dtype)
 

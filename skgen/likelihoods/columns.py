@@ -112,6 +112,13 @@ class ColumnsLikelihood(Likelihood):
     def mean(self, outputs: Tensor) -> Tensor:
         return self._joined(self._of_outputs(lambda part, own: part.mean(own), outputs))
 
+    def expectations(self, outputs: Tensor) -> Tensor:
+        return torch.cat(self._of_outputs(lambda part, own: part.expectations(own), outputs), -1)
+
+    def from_expectations(self, values: Tensor) -> Tensor:
+        pairs = zip(self._likelihoods(), self._inputs, strict=True)
+        return self._joined([part.from_expectations(values[..., inputs]) for part, inputs in pairs])
+
     def sample(self, outputs: Tensor, *, generator: Generator) -> Tensor:
         return self._joined(self._of_outputs(lambda part, own: part.sample(own, generator=generator), outputs))
 
