@@ -8,19 +8,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_count
 from skgen.distributions.normal import sobol_normal
-from skgen.estimators._arrays import RunningMoments, as_array, tiles
+from skgen.estimators._arrays import as_array, tiles
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._diagnostics import COLLAPSE, LatentDiagnostics
 from skgen.estimators._imputation import Imputation
 from skgen.estimators._likelihood_estimates import LikelihoodEstimates
 from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
 from skgen.objectives import ELBO
 
-ACTIVE_VARIANCE = 0.01
-"""Variance of a posterior mean over the rows above which a latent variable is active (Burda et al. 2016)."""
 
-
-class LatentVariableEstimator(Imputation, LikelihoodEstimates, DensityEstimator, NetworkEstimator):
+class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics, DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
     A subclass has the parameters ``beta``, ``kl_schedule`` and ``n_score_draws``.
@@ -41,21 +39,6 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, DensityEstimator,
         lengths = (self._warm_up_epochs(), self._pretraining_epochs()) if warm_up else (0.0, 0)
         loss.kl_schedule = KLSchedule(self.beta, *lengths)
 
-    def _describe(self, model, X, weight):
-        closed_kl = model.has_closed_kl()
-
-        def moments(model, x):
-            parameters = self._posterior_parameters(model, x)
-            mean, _ = model.posterior.mean_and_scale(parameters)
-            return (mean, model.kl_given(parameters)) if closed_kl else (mean,)
-
-        mean, *kl = self._map_rows(X, moments)
-        self.kl_per_component_ = np.average(kl[0].astype(np.float64), axis=0, weights=weight) if kl else None
-        spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
-        self.n_active_units_ = int((spread**2 > ACTIVE_VARIANCE).sum())
-        variance = model.likelihood.noise_variance()
-        self.noise_variance_ = None if variance is None else as_array(variance * model.scale.square())
-
     def _doubts(self, run):
         schedule = run.loss.kl_schedule
         if not schedule.settled(run.epoch):
@@ -66,10 +49,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, DensityEstimator,
             )
         yield from super()._doubts(run)
         if self.n_active_units_ == 0:
-            yield (
-                "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. Lower "
-                "beta or the noise variance, lengthen kl_warmup, or set free_bits."
-            )
+            yield COLLAPSE
 
     # -- use --------------------------------------------------------------------------------------------------
 
