@@ -1,8 +1,6 @@
 """What models made of an encoder, a decoder and a likelihood share."""
 
-import copy
 from abc import ABC, abstractmethod
-from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -30,7 +28,7 @@ class NetworkModel(nn.Module, ABC):
     input_ratio: Tensor
     fill: Tensor
     resemblance: Resemblance | None = None
-    """What takes the place of the likelihood, see :meth:`trained_on`."""
+    """What a model in training maximises in the place of log p(x | z): no density, so that a fitted model has none."""
 
     def __init__(self, encoder: Network, decoder: Network, likelihood: Likelihood, *, missing: bool = False) -> None:
         super().__init__()
@@ -65,12 +63,6 @@ class NetworkModel(nn.Module, ABC):
         if self.resemblance is not None:
             return self.resemblance.tracer()
         return observed_tracer(self.likelihood) if self.missing else self.likelihood.tracer()
-
-    def trained_on(self, resemblance: Resemblance) -> Self:
-        """The model, sharing all its parts, with a resemblance in the place of log p(x | z): no density, but a loss."""
-        view = copy.copy(self)
-        view.resemblance = resemblance
-        return view
 
     def inputs(self, x: Tensor) -> Tensor:
         """What the encoder sees of standardised rows, (..., features) to (..., n_inputs)."""
@@ -165,7 +157,7 @@ class NetworkModel(nn.Module, ABC):
     def log_prob_given(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Log-density of the observed entries of standardised rows given the decoder's outputs, (...).
 
-        Of a model trained on a resemblance, that.
+        Of a model that is trained on a resemblance, that.
         """
         if self.resemblance is not None:
             return self.resemblance(outputs, x)

@@ -23,36 +23,37 @@ def built(generator, likelihood="gaussian", distance=squares, **parameters):
     model = model_from(likelihood, generator=generator, n_features=D, **parameters)
     FlatParameters(model)
     x = rows_from(model, 5, generator)
-    return model, model.trained_on(Resemblance(distance, model.likelihood.mean, model.unstandardize, SHAPE)), x
+    return model, Resemblance(distance, model.likelihood.mean, model.unstandardize, SHAPE), x
 
 
 def test_the_term_is_the_distance_of_the_mean_in_the_units_of_the_user(generator):
-    model, view, x = built(generator, Gaussian("network"))
+    model, resemblance, x = built(generator, Gaussian("network"))
     z = normal(3, 5, 2, generator=generator)
     with torch.no_grad():
         expected = -(model.decode(z) - model.unstandardize(x)).square().sum(-1)
-        torch.testing.assert_close(view.log_prob_given(model.decoder(z), x), expected)
+        torch.testing.assert_close(resemblance(model.decoder(z), x), expected)
 
 
-def test_a_view_changes_nothing_but_the_term(generator):
-    model, view, x = built(generator)
+def test_a_model_in_training_has_it_in_the_place_of_the_likelihood_and_nowhere_else(generator):
+    model, resemblance, x = built(generator)
     noise = normal(3, 5, 2, generator=generator)
-    before = model.terms(x, noise).log_likelihood
-    other = view.terms(x, noise)
-    assert not torch.allclose(other.log_likelihood, before)
-    assert torch.equal(other.kl, model.terms(x, noise).kl)
-    assert torch.equal(model.terms(x, noise).log_likelihood, before)
-    assert model.resemblance is None
-    assert all(a is b for a, b in zip(view.parameters(), model.parameters(), strict=True))
+    before = model.terms(x, noise)
+    model.resemblance = resemblance
+    after = model.terms(x, noise)
+    z = model.posterior.draw(model.encode(x), noise).z
+    assert torch.equal(after.log_likelihood, resemblance(model.decoder(z), x))
+    assert not torch.allclose(after.log_likelihood, before.log_likelihood)
+    assert torch.equal(after.kl, before.kl)
+    assert torch.equal(after.log_prior, before.log_prior)
 
 
 @pytest.mark.parametrize("n_draws", [1, 3])
 def test_the_tracer_is_the_derivative_of_the_term(n_draws, generator):
-    model, view, x = built(generator, Gaussian("network"), dissimilarity(6.0, None))
+    model, model.resemblance, x = built(generator, Gaussian("network"), dissimilarity(6.0, None))
     noise = normal(n_draws, 5, 2, generator=generator)
-    terms, pullback = view.tracer(closed_kl=True)(x, noise, None)
+    terms, pullback = model.tracer(closed_kl=True)(x, noise, None)
     weight = normal(*((5,) if n_draws == 1 else (n_draws, 5)), generator=generator)
-    expected = view.terms(x, noise)
+    expected = model.terms(x, noise)
     torch.testing.assert_close(terms.log_likelihood, expected.log_likelihood.detach())
     for parameter in model.parameters():
         parameter.grad.zero_()
@@ -98,8 +99,8 @@ def test_features_may_come_from_any_function(generator):
 def test_every_likelihood_of_numbers_has_a_mean_to_compare(likelihood, generator):
     if likelihood.build(1).nominal:
         return
-    _, view, x = built(generator, likelihood)
-    value = view.terms(x, normal(2, 5, 2, generator=generator)).log_likelihood
+    model, resemblance, x = built(generator, likelihood)
+    value = resemblance(model.decoder(normal(2, 5, 2, generator=generator)), x)
     assert value.shape == (2, 5)
     assert bool(value.isfinite().all())
     assert value.requires_grad
