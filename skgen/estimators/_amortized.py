@@ -4,10 +4,10 @@ from numbers import Integral
 
 from skgen._spec import resolve
 from skgen.distributions.normal import standard_normal
+from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._prior_start import PriorStart
-from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES
 from skgen.posteriors import POSTERIORS, PosteriorSpec
@@ -19,15 +19,12 @@ SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
-class AmortizedEstimator(LatentVariableEstimator):
+class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
     """Base of the estimators that assemble their model from the parts that their parameters name."""
-
-    def _likelihood_spec(self):
-        return resolve(self.likelihood, LIKELIHOODS, LikelihoodSpec, "likelihood")
 
     def _decide(self):
         self.prior_ = resolve(self.prior, PRIORS, PriorSpec, "prior")
-        self.likelihood_ = self._likelihood_spec()
+        self.likelihood_ = self._read_likelihood
         self.posterior_ = resolve(self.posterior, POSTERIORS, PosteriorSpec, "posterior")
         self._architecture = self._network_sizes()
 

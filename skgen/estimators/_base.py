@@ -152,14 +152,18 @@ class GradientEstimator(FittedModule):
         return self._partial_fit(X, {"sample_weight": sample_weight, "X_val": None})
 
     def _prepare(self, X, metadata, *, fresh):
+        given, given_val = X, metadata["X_val"]
         X = self._check_rows(X, training=True, reset=fresh)
-        X_val = metadata["X_val"]
-        X_val = None if X_val is None else self._check_validation_rows(X_val)
+        X_val = None if given_val is None else self._check_validation_rows(given_val)
         rows, weight = weighted_rows(as_rows(X), metadata["sample_weight"])
-        return X, metadata | {"X_val": X_val}, (rows, weight, X_val if X_val is None else as_rows(X_val))
+        data = rows, weight, X_val if X_val is None else as_rows(X_val)
+        if self._table is not None:  # callbacks hand rows to methods, which encode them
+            X, X_val = given, given_val
+        return X, metadata | {"X_val": X_val}, data
 
     def _check_validation_rows(self, X_val):
-        rows = check_array(X_val, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks)
+        numbers = self._encode_rows(X_val)
+        rows = check_array(numbers, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(f"X_val has {rows.shape[1]} features, but X has {self.n_features_in_}.")
         validate_data(self, X_val, reset=False, skip_check_array=True)

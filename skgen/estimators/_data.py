@@ -211,6 +211,15 @@ def observed_shares(rows, weight):
     return sum(share[part] @ (~torch.isnan(rows[part])).cpu().double() for part in parts)
 
 
+def mean_inputs(model, X, weight):
+    """Mean of each input of a model's encoder over rows with weights; float64."""
+    share, total = shares(weight, len(X)), 0.0
+    for tile in tiles(len(X), 4 * model.likelihood.n_inputs):
+        x = model.standardize(as_tensor(X[tile]).to(model.scale))
+        total = total + share[tile] @ model.likelihood.inputs(x * model.input_ratio)
+    return total
+
+
 def mean_over_rows(values, share, numbers_per_row):
     """Mean, with shares of rows, of a function from a slice of rows to their values; tile by tile, in float64."""
     parts = tiles(len(share), numbers_per_row)

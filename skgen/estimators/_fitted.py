@@ -22,6 +22,8 @@ class ModuleHolder(IterativeEstimator):
     holds per row at once.
     """
 
+    _table = None
+    """What the columns of training rows are, where they are not all numbers to the model."""
     _row_checks: dict = {}
     """What ``check_array`` is to accept of rows, besides their dtypes; tags say the same of sparse ones."""
 
@@ -37,9 +39,25 @@ class ModuleHolder(IterativeEstimator):
         described by what was fitted.
         """
 
+    def _encode_rows(self, X, *, training=False, reset=False):
+        """Rows as numbers, where columns may be something else; the very X where there is nothing to do.
+
+        Otherwise names and number of the columns have been checked. ``training`` and ``reset`` say that the rows are
+        to learn from, and that no fit is continued.
+        """
+        return X
+
+    def _decode_rows(self, rows):
+        """Rows that the model gives as those that the user has given."""
+        return rows
+
     def _check_rows(self, X, *, training, reset=False):
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], **self._row_checks)
-        return self._in_support(X, training=training)
+        numbers, checks = self._encode_rows(X, training=training, reset=reset), {"dtype": [np.float64, np.float32]}
+        if numbers is X:
+            numbers = validate_data(self, X, reset=reset, **checks, **self._row_checks)
+        else:
+            numbers = check_array(numbers, input_name="X", estimator=self, **checks, **self._row_checks)
+        return self._in_support(numbers, training=training)
 
     def _check_input(self, X):
         """Rows to infer on."""
@@ -125,9 +143,10 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         latent = as_tensor(Z)
         with torch.inference_mode():
             parts = tiles(len(Z), model.width, Z.itemsize)
-            return np.concatenate(
+            rows = np.concatenate(
                 [as_array(self._decode(model, latent[part].to(model.scale.device))) for part in parts]
             )
+        return self._decode_rows(rows)
 
     @property
     def _n_features_out(self):

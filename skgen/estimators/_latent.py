@@ -127,7 +127,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
                 x = model.likelihood.sample(model.decoder(z), generator=generator)
                 parts.append(as_array(model.unstandardize(x)))
                 labels.append(label)
-        X = np.concatenate(parts)
+        X = self._decode_rows(np.concatenate(parts))
         return (X, as_array(torch.cat(labels))) if return_labels else X
 
     def _check_component(self, prior, component):

@@ -8,13 +8,11 @@ import torch
 
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
-from skgen.estimators._data import check_observed, in_support, observed_shares, validator
+from skgen.estimators._data import check_observed, in_support, mean_inputs, observed_shares, validator
 from skgen.estimators._images import checked_shape, likely_shape
 from skgen.estimators._loss import TermsLoss
 from skgen.estimators._network_kinds import NETWORK_KINDS, check_draws, kind_or_factories, networks
 from skgen.estimators._params import layer_sizes
-from skgen.training.optimizers import SOLVERS
-
 
 
 def widened(value, new):
@@ -112,6 +110,13 @@ class NetworkEstimator(GradientEstimator):
     def _start_model(self, model, moments, generator, *, partial):
         model.reset(generator)
         model.initialize(torch.from_numpy(moments.mean), torch.from_numpy(moments.scale))
+
+    def _prepared_model(self, X, weight, random_state, *, fresh, partial):
+        model = super()._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
+        if fresh and model.likelihood.counts:
+            with torch.no_grad():
+                model.initialize_shares(mean_inputs(model, X, weight))
+        return model
 
     def _move_model(self, model, moments, old):
         # Where a column had no value until now, what was learnt of it means nothing.

@@ -8,11 +8,9 @@ from scipy.sparse import issparse
 
 from skgen.distributions.normal import positive_scale
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, tiles
+from skgen.estimators._categories import check_few, check_known, codes_of, distinct, lost_in_float32, one_hot
 from skgen.estimators._data import column_names
 from skgen.estimators._warnings import warn_user
-
-MOST_CATEGORIES = 1000
-"""Distinct values of a column above which it is taken for numbers by mistake."""
 
 
 class VisibleRows(ABC):
@@ -145,25 +143,18 @@ class CategoricalRows(VisibleRows):
         dense = X.toarray() if issparse(X) else X
         for i, known in enumerate(self.categories):
             column = dense[:, i]
-            if column.dtype == np.float32 and (_rounded(known) != _rounded(known.astype(np.float32))).any():
+            if column.dtype == np.float32 and lost_in_float32(known):
                 raise ValueError(
                     f"Column {_name(estimator, i)} of X has categories that float32 does not hold. Pass X in float64."
                 )
-            unknown = ~np.isin(*_comparable(column, known)) & ~np.isnan(column)
-            if unknown.any():
-                shown = ", ".join(f"{code:g}" for code in known[:10]) + (", ..." if len(known) > 10 else "")
-                raise ValueError(
-                    f"Column {_name(estimator, i)} of X holds the category {column[unknown][0]:g}, which fit has not "
-                    f"seen; known are {shown}. Leave such rows out, or name all categories by the parameter "
-                    "categories."
-                )
+            remedy = "name all categories by the parameter categories"
+            check_known(column, codes_of(column, known), known, _name(estimator, i), remedy)
         return X
 
     def encode(self, rows):
-        codes = as_array(rows) if isinstance(rows, torch.Tensor) else rows
-        pairs = (_comparable(codes[:, i : i + 1], known) for i, known in enumerate(self.categories))
-        columns = [column == known for column, known in pairs]
-        return as_tensor(np.concatenate(columns, axis=1).astype(codes.dtype)).to(rows.device)
+        values = as_array(rows) if isinstance(rows, torch.Tensor) else rows
+        columns = [one_hot(values[:, i], known) for i, known in enumerate(self.categories)]
+        return as_tensor(np.concatenate(columns, axis=1).astype(values.dtype)).to(rows.device)
 
     def decode(self, rows):
         parts = rows.split([len(known) for known in self.categories], dim=-1)
@@ -190,21 +181,6 @@ class CategoricalRows(VisibleRows):
         return result
 
 
-def _comparable(column, known):
-    """Codes and categories as they are compared: rounded, where categories differ by more than that."""
-    rounded = _rounded(known)
-    if len(np.unique(rounded)) < len(known):
-        return column, known
-    return _rounded(column), rounded
-
-
-def _rounded(codes):
-    """Codes in float64, of which fractions have the digits of float32: they are then equal in both."""
-    codes = codes.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(codes == np.rint(codes), codes, codes.astype(np.float32))
-
-
 def _name(estimator, i):
     return column_names(estimator, np.arange(i + 1) == i)
 
@@ -223,10 +199,6 @@ def _named(estimator, known, i):
 
 
 def _distinct(estimator, column, i):
-    found = np.unique(column.astype(np.float64))
-    if len(found) > MOST_CATEGORIES:
-        raise ValueError(
-            f"Column {_name(estimator, i)} of X has {len(found)} distinct values, more than the {MOST_CATEGORIES} that "
-            "visible='categorical' takes. Choose visible='gaussian', or put values into bins."
-        )
+    found = distinct(column)
+    check_few(len(found), _name(estimator, i), "Choose visible='gaussian', or put values into bins.")
     return found

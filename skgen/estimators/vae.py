@@ -155,7 +155,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "prior": [StrOptions(set(PRIORS)), PriorSpec],
-        "likelihood": [StrOptions(set(LIKELIHOODS)), LikelihoodSpec],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), LikelihoodSpec, list, tuple],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorSpec],
         **CHOSEN_NETWORKS,
         "objective": [StrOptions(set(OBJECTIVES))],

@@ -16,7 +16,7 @@ from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows,
 pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
 every = pytest.mark.parametrize("name", NETWORKS)
-COUNTS = [name for name in LIKELIHOODS if LIKELIHOODS[name]().build(1).support == (0.0, np.inf)]
+COUNTS = [name for name in LIKELIHOODS if LIKELIHOODS[name]().domain().support == (0.0, np.inf)]
 BERNOULLI = ["vae-bernoulli", "vae-dynamic", "autoencoder-cross-entropy"]
 
 
@@ -24,12 +24,10 @@ def frame(X):
     return pd.DataFrame(X, columns=[f"c{i}" for i in range(X.shape[1])])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @every
-def test_a_value_that_is_not_finite_is_refused(name, bad):
+def test_a_value_that_is_infinite_is_refused(name):
     X = rows()
-    X[3, 2] = bad
-    match = "X contains NaN" if np.isnan(bad) else "X contains infinity"
+    X[3, 2] = np.inf
     fitted = configured(name).fit(rows())
     for method in (
         configured(name).fit,
@@ -37,7 +35,7 @@ def test_a_value_that_is_not_finite_is_refused(name, bad):
         fitted.transform,
         fitted.score_samples,
     ):
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(ValueError, match="X contains infinity"):
             method(X)
     with pytest.raises(ValueError, match="X_val contains"):
         configured(name).fit(rows(), X_val=X)
