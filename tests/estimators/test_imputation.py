@@ -114,7 +114,8 @@ def test_a_column_may_begin_in_a_later_chunk():
 @pytest.mark.parametrize("objective", ["elbo", "iwae"])
 def test_history_is_in_the_units_of_the_score(objective):
     X = holes(rows(300)) * [1, 10, 100, 1e3, 1e4]
-    estimator = vae(objective=objective, n_draws=8, learning_rate=0, max_iter=30, batch_size=100).fit(X, X_val=X)
+    n_draws = 128 if objective == "elbo" else 8
+    estimator = vae(objective=objective, n_draws=n_draws, learning_rate=0, max_iter=30, batch_size=100).fit(X, X_val=X)
     exact = estimator.elbo(X)["elbo"].mean()
     for name in (objective, f"validation_{objective}"):
         values = np.array(estimator.history_[name])
@@ -150,11 +151,12 @@ def exact_scores(X, mean, covariance):
     return scores
 
 
+@pytest.mark.filterwarnings("ignore:.*Pareto-k:UserWarning")
 @pytest.mark.parametrize("incomplete", [False, True])
 def test_the_score_of_an_incomplete_row_is_its_marginal_likelihood(incomplete):
     complete = rows(60)
     X = holes(complete)
-    estimator = linear(2, Gaussian(min_variance=0.2), max_iter=100, n_score_draws=2**13)
+    estimator = linear(2, Gaussian(min_variance=0.5), max_iter=100, n_score_draws=2**13)
     estimator.fit(X if incomplete else complete)
     exact = exact_scores(X, *marginal(estimator))
     # Sobol points err less than independent draws, whose standard error the weights tell.
@@ -230,11 +232,13 @@ def test_bad_arguments_are_refused():
             estimator.impute(rows(), **bad)
 
 
+@pytest.mark.filterwarnings("ignore:.*Pareto-k:UserWarning")
 def test_means_and_draws_are_those_of_the_marginal_normal_distribution():
     X = holes(rows(400))
-    estimator = linear(2, Gaussian(min_variance=0.2), max_iter=60).fit(X)
+    estimator = linear(2, Gaussian(min_variance=0.5), max_iter=60).fit(X)
     mean, covariance = marginal(estimator)
-    filled = estimator.impute(X, n_draws=2**13)
+    filled = estimator.impute(X, n_draws=2**12)
+    size = estimator.log_likelihood(X, n_draws=2**12, random_state=0, return_ess=True)[1]
     draws = estimator.impute(X, n_imputations=20, n_draws=2000, random_state=0)
     inside = []
     for i, row in enumerate(X):
@@ -243,7 +247,7 @@ def test_means_and_draws_are_those_of_the_marginal_normal_distribution():
         expected = mean[gap] + slope @ (row[seen] - mean[seen])
         spread = covariance[np.ix_(gap, gap)] - slope @ covariance[np.ix_(seen, gap)]
         deviation = np.sqrt(np.diag(spread))
-        np.testing.assert_allclose(filled[i, gap], expected, atol=0.03 * deviation.max(initial=0))
+        np.testing.assert_allclose(filled[i, gap], expected, atol=5 * deviation.max(initial=0) / math.sqrt(size[i]))
         inside.append((np.abs(draws[:, i, gap] - expected) < 1.6449 * deviation).ravel())
     share, n = np.concatenate(inside).mean(), len(np.concatenate(inside))
     # Entries of a row go together, five at most.
