@@ -16,7 +16,9 @@ def as_tensor(array):
     """A CPU tensor that shares memory with a NumPy array, read-only ones included."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
-        return torch.from_numpy(np.ascontiguousarray(array))
+        array = np.ascontiguousarray(array)
+        # A single row of reversed ones is contiguous to NumPy, but not to torch.
+        return torch.from_numpy(np.array(array) if min(array.strides, default=0) < 0 else array)
 
 
 def as_array(tensor):

@@ -15,13 +15,14 @@ from skgen.estimators._imputation import Imputation
 from skgen.estimators._likelihood_estimates import LikelihoodEstimates
 from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
+from skgen.estimators._refinement import refined
 from skgen.objectives import ELBO
 
 
 class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics, DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameters ``beta``, ``kl_schedule`` and ``n_score_draws``.
+    A subclass has the parameters ``beta``, ``kl_schedule``, ``n_score_draws`` and ``refine_steps``.
     """
 
     score_kind = "bound"
@@ -37,7 +38,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     def _schedule(self, loss, *, warm_up):
         lengths = (self._warm_up_epochs(), self._pretraining_epochs()) if warm_up else (0.0, 0)
-        loss.kl_schedule = KLSchedule(self.beta, *lengths)
+        loss.kl_schedule = KLSchedule(self.beta, *lengths, self.kl_schedule)
 
     def _doubts(self, run):
         schedule = run.loss.kl_schedule
@@ -53,9 +54,12 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     # -- use --------------------------------------------------------------------------------------------------
 
-    def _posterior_parameters(self, model, x):
+    def _posterior_parameters(self, model, x, condition=None):
         """Parameters of q(z | x) of standardised rows: every use of a fitted model takes them from here."""
-        return model.encode(x)
+        parameters = model.encode(x)
+        if not self.refine_steps:
+            return parameters
+        return refined(model, x, parameters, self._shared_noise(model), self.refine_steps, condition)
 
     def transform(self, X):
         """Posterior mean of the latent variables.
@@ -153,7 +157,9 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     def _score_noise(self, dtype):
         """The noise block that rows share, (n_score_draws, 1, n_noise)."""
-        model = self._module(dtype)
+        return self._shared_noise(self._module(dtype))
+
+    def _shared_noise(self, model):
         block = sobol_normal(self.n_score_draws, model.posterior.n_noise, self._score_seed)
         return block.to(model.scale).unsqueeze(1)
 

@@ -28,14 +28,15 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     ----------
     n_components : int, default=2
         Number of latent variables.
-    prior : {"normal", "mixture", "vamp", "uniform"} or PriorSpec, default="normal"
+    prior : {"normal", "mixture", "vamp", "flow", "uniform"} or PriorSpec, default="normal"
         Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
         ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
     likelihood : str or LikelihoodSpec, default="gaussian"
         Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`: "gaussian", "student_t",
         "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial" or "discretized_logistic".
-    posterior : {"diagonal"} or PosteriorSpec, default="diagonal"
-        Family of the approximate posterior.
+    posterior : {"diagonal", "full", "flow"} or PosteriorSpec, default="diagonal"
+        Family of the approximate posterior, see :mod:`skgen.posteriors`: independent normal variables, correlated
+        ones, or any smooth density.
     network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
         Multilayer perceptrons, or convolutional networks for images. A callable ``factory(n_inputs, n_outputs)``
         returns a torch module of your own, that of a pair the encoder and the decoder.
@@ -95,6 +96,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         Whether ``fit`` continues from the fitted weights for another ``max_iter`` epochs.
     n_score_draws : int, default=64
         Size of the block of scrambled Sobol noise in ``score_samples``, a power of two.
+    refine_steps : int, default=0
+        Steps by which the posterior of each row is raised from what the encoder gives, in every use of the fitted
+        model: closer bounds, for more time.
     device : str, default="cpu"
         "cpu", "cuda", "cuda:1", "mps" or "auto" (the best that is present).
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -166,6 +170,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         **OPTIMISATION,
         **STOPPING,
         "n_score_draws": [Options(Integral, {2**k for k in range(21)})],
+        "refine_steps": [Interval(Integral, 0, None, closed="left")],
         **RUNTIME,
     }
 
@@ -207,6 +212,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         warm_start=False,
         # runtime
         n_score_draws=64,
+        refine_steps=0,
         device="cpu",
         precision="float32",
         random_state=None,
@@ -241,6 +247,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.n_score_draws = n_score_draws
+        self.refine_steps = refine_steps
         self.device = device
         self.precision = precision
         self.random_state = random_state

@@ -15,6 +15,8 @@ from skgen import (
     RBMStack,
     RBMStackClassifier,
     VariationalAutoencoder,
+    posteriors,
+    priors,
 )
 from skgen.likelihoods import Bernoulli, Gaussian
 from skgen.priors import Mixture, Vamp
@@ -82,6 +84,12 @@ CONFIGURATIONS = {
     "vae-vamp": vae(prior=Vamp(4)),
     "vae-uniform": vae(prior="uniform"),
     "vae-conv": vae(network="conv", hidden_layer_sizes=(3, 4)),
+    "vae-full": vae(3, posterior="full"),
+    "vae-flow": vae(
+        prior=priors.Flow(n_layers=2, hidden_layer_sizes=4, n_bins=4),
+        posterior=posteriors.Flow(hidden_layer_sizes=4, n_context=2),
+    ),
+    "vae-refined": vae(refine_steps=3, n_score_draws=16),
     "vae-float64": vae(precision="float64"),
     "vae-bfloat16": vae(precision="bfloat16"),
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),

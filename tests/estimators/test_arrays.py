@@ -19,6 +19,11 @@ def test_tensors_share_memory_with_arrays_and_copies_do_not():
     assert as_array(torch.ones(2, requires_grad=True)).tolist() == [1, 1]
 
 
+def test_a_row_of_reversed_ones_becomes_a_tensor():
+    X = np.arange(6.0).reshape(3, 2)[::-1]
+    np.testing.assert_array_equal(as_tensor(X[:1]).numpy(), [[4.0, 5.0]])
+
+
 @pytest.mark.parametrize("n_rows", [1, 7, 1000, 100_003])
 @pytest.mark.parametrize("numbers", [1, 10_000, 10**9])
 def test_tiles_cover_all_rows_once_within_the_bound(n_rows, numbers):

@@ -1,0 +1,77 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.estimators.configurations import rows, vae
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+PARTS = {
+    "normal": {},
+    "full": {"posterior": "full"},
+    "flow": {"posterior": "flow"},
+    "clusters": {"prior": "mixture"},
+    "vamp": {"prior": "vamp"},
+    "flow prior": {"prior": "flow"},
+    "box": {"prior": "uniform"},
+    "bernoulli": {"likelihood": "bernoulli"},
+}
+
+
+@pytest.fixture(scope="module", params=PARTS)
+def fitted(request):
+    return vae(n_score_draws=16, max_iter=20, learning_rate=0.01, **PARTS[request.param]).fit(rows(50))
+
+
+def refined(estimator, n_steps):
+    """The same fitted model, which keeps its weights when ``refine_steps`` changes."""
+    return estimator.set_params(refine_steps=n_steps)
+
+
+def test_refinement_never_lowers_the_bound_of_a_row_and_more_steps_do_not_either(fitted):
+    X = rows(50, seed=1)
+    bounds = [refined(fitted, n_steps).elbo(X)["elbo"] for n_steps in (0, 1, 5, 20)]
+    for fewer, more in itertools.pairwise(bounds):
+        assert (more >= fewer - 1e-9).all()
+    assert bounds[-1].mean() > bounds[0].mean()
+
+
+def test_a_row_is_refined_alike_in_any_company(fitted, monkeypatch):
+    X = rows(20, seed=1)
+    for answer in (refined(fitted, 10).transform, fitted.score_samples):
+        together = answer(X)
+        alone = np.concatenate([answer(X[i : i + 1]) for i in range(len(X))])
+        np.testing.assert_allclose(alone, together, rtol=1e-9, atol=1e-9)
+        with monkeypatch.context() as patch:
+            patch.setattr("skgen.estimators._arrays.TILE_BYTES", 2**16)
+            np.testing.assert_allclose(answer(X[::-1])[::-1], together, rtol=1e-9, atol=1e-9)
+
+
+def test_the_refined_posterior_is_that_of_every_answer(fitted):
+    X = rows(20, seed=1)
+    plain, better = (refined(fitted, n_steps).encode(X, return_std=True) for n_steps in (0, 10))
+    assert all((one != other).any() for one, other in zip(plain, better, strict=True))
+    if hasattr(fitted, "predict_proba"):
+        assert (refined(fitted, 10).predict_proba(X) != refined(fitted, 0).predict_proba(X)).any()
+
+
+def test_on_a_linear_model_refined_posteriors_attain_the_best_bound_of_their_family():
+    """Of a linear Gaussian model the posterior is known, and rows that nobody trained on are no exception."""
+    X = rows(200)
+    estimator = vae(hidden_layer_sizes=(), posterior="full", max_iter=100, learning_rate=0.01, n_score_draws=4096)
+    estimator.fit(X)
+    new = X.mean(0) + 2 * (rows(20, seed=3) - X.mean(0))
+    loose = estimator.elbo(new)["elbo"]
+    tight = estimator.set_params(refine_steps=100).elbo(new)["elbo"]
+    mean = estimator.inverse_transform(np.zeros((1, 2)))[0]
+    loading = (estimator.inverse_transform(np.eye(2)) - mean).T
+    covariance = loading @ loading.T + np.diag(estimator.noise_variance_)
+    deviation = new - mean
+    exact = -0.5 * (
+        np.einsum("ni,ij,nj->n", deviation, np.linalg.inv(covariance), deviation)
+        + np.linalg.slogdet(2 * np.pi * covariance)[1]
+    )
+    assert (exact - loose).max() > 0.1
+    # So many Sobol points have the moments of a normal up to less than a thousandth.
+    np.testing.assert_allclose(tight, exact, rtol=0, atol=0.01)
