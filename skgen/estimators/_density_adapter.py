@@ -3,6 +3,7 @@
 from copy import copy
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as SklearnFactorAnalysis
 from sklearn.mixture import BayesianGaussianMixture as SklearnBayesianMixture
@@ -106,11 +107,11 @@ def log_density(estimator, X):
     """
     relative_to = measure(estimator)
     rows, jacobian = through(estimator, X)
-    if relative_to == "mixed" and jacobian != 0:
+    if relative_to == "mixed" and np.any(jacobian != 0):
         raise TypeError("Scores relative to a mixed measure cannot be taken through scalers: transform X beforehand.")
     values = np.asarray(last_step(estimator).score_samples(rows))
     _check_scores(estimator, values, len(rows))
-    return values + values.dtype.type(jacobian if relative_to == "density" else 0)
+    return values + np.asarray(jacobian if relative_to == "density" else 0, dtype=values.dtype)
 
 
 def _check_scores(estimator, values, n_rows):
@@ -137,7 +138,10 @@ def last_step(estimator):
 
 
 def through(estimator, X):
-    """Rows as the last step of a pipeline of scalers sees them, and the log-Jacobian; of others X and 0."""
+    """Rows as the last step of a pipeline of scalers sees them, and the log-Jacobian; of others X and 0.
+
+    Where entries are missing the log-Jacobian is an array with a number for each row, over its observed entries.
+    """
     estimator = unwrapped(estimator)
     if not isinstance(estimator, Pipeline):
         return X, 0.0
@@ -146,7 +150,9 @@ def through(estimator, X):
     for _, step in steps(estimator)[0]:
         X = step.transform(X)
     X, jacobian = through(last, X)
-    return X, jacobian + np.log(np.abs(np.broadcast_to(affine.scale, np.shape(X)[1]))).sum()
+    each = np.log(np.abs(np.broadcast_to(affine.scale, np.shape(X)[1])))
+    missing = np.zeros((1, 1), dtype=bool) if issparse(X) else np.isnan(np.asarray(X))
+    return X, jacobian + (~missing @ each if missing.any() else each.sum())
 
 
 # -- draws ------------------------------------------------------------------------------------------------------------

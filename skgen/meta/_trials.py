@@ -107,6 +107,7 @@ def _by_bic(estimator, X, weight):
     def scored(fitted):
         rows, jacobian = through(fitted, X)
         given = {} if weight is None else {"sample_weight": weight}
+        jacobian = np.average(np.broadcast_to(jacobian, len(X)), weights=weight)
         return np.array([jacobian - last_step(fitted).bic(rows, **given) / (2 * total)])
 
     return _tried(estimator, X, weight, scored)

@@ -145,6 +145,15 @@ def test_scores_through_scalers_are_densities_of_the_rows(scaler):
     np.testing.assert_allclose(conditioned(scaled).score_samples(rows()), plain.score_samples(rows()), rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("scaler", SCALERS, ids=str)
+def test_scores_of_incomplete_rows_through_scalers_are_densities_of_what_is_there(scaler):
+    X = rows()
+    X[0, 1], X[1] = np.nan, np.nan
+    plain = GaussianMixture(reg_covar=0.0).fit(rows())
+    scaled = make_pipeline(scaler, GaussianMixture(reg_covar=0.0)).fit(rows())
+    np.testing.assert_allclose(log_density(scaled, X), plain.score_samples(X), rtol=ROUNDING, atol=1e-12)
+
+
 def test_scores_relative_to_counting_are_not_changed_by_scalers():
     X = (rows() > 0).astype(float)
     scaled = make_pipeline(MinMaxScaler(), RBM(2, max_iter=2, random_state=0)).fit(3 * X)
