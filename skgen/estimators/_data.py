@@ -206,7 +206,7 @@ def shares(weight, n_rows):
 
 def observed_shares(rows, weight):
     """Share of the weight of rows for which each column is observed, (n_features,), in float64; None: equal weights."""
-    share = shares(None if weight is None else as_array(weight), len(rows))
+    share = shares(None if weight is None else as_array(weight).astype(np.float64), len(rows))
     parts = tiles(len(rows), rows.shape[1])
     return sum(share[part] @ (~torch.isnan(rows[part])).cpu().double() for part in parts)
 
