@@ -29,7 +29,7 @@ __all__ = ["Checkpoint", "EarlyStopping", "LossMonitor", "TimeBudget"]
 
 STEPS = ("epoch", "iteration")
 """Names of the tasks that a fit consists of: epochs of gradient steps, or iterations of EM."""
-STAGES = ("layer", "fine-tuning", "pretraining")
+STAGES = ("layer", "fine-tuning", "pretraining", "restart")
 """Names of the tasks that steps may be parts of, where a fit has several stages."""
 
 

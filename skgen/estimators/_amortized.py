@@ -8,6 +8,7 @@ from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._prior_start import PriorStart
+from skgen.estimators._restarts import Restarting
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES
 from skgen.posteriors import POSTERIORS, PosteriorSpec
@@ -19,7 +20,7 @@ SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
-class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
+class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
     """Base of the estimators that assemble their model from the parts that their parameters name."""
 
     def _decide(self):

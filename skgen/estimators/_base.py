@@ -170,14 +170,26 @@ class GradientEstimator(FittedModule):
         return self._in_support(rows, training=True)
 
     def _start(self, data, *, fresh, partial=False):
-        X, weight, X_val = data
         random_state = check_random_state(self.random_state)
-        device = resolve_device(self.device)
-        batch_size = len(X) if SOLVERS[self.solver].line_search else self.batch_size
-        validation = None if X_val is None else (X_val, None)
-        if X_val is None and self.early_stopping and not partial:
-            together = len(X) <= batch_size
-            X, weight, *validation = hold_out(X, weight, self.validation_fraction, random_state, together=together)
+        split = self._split(data, random_state, partial=partial)
+        return self._training_run(split, random_state, fresh=fresh, partial=partial)
+
+    def _largest_batch(self, X):
+        return len(X) if SOLVERS[self.solver].line_search else self.batch_size
+
+    def _split(self, data, random_state, *, partial):
+        """Rows to train on and their weights, and rows to validate on with theirs, or None."""
+        X, weight, X_val = data
+        if X_val is not None or not self.early_stopping or partial:
+            return X, weight, None if X_val is None else (X_val, None)
+        together = len(X) <= self._largest_batch(X)
+        X, weight, *validation = hold_out(X, weight, self.validation_fraction, random_state, together=together)
+        return X, weight, validation
+
+    def _training_run(self, split, random_state, *, fresh, partial=False, validation_seed=None):
+        """A run on such rows; ``validation_seed`` is that of noise that is the same in all epochs, drawn if None."""
+        X, weight, validation = split
+        device, batch_size = resolve_device(self.device), self._largest_batch(X)
         model = self._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
         shared = len(X) <= batch_size
         if shared:
@@ -191,7 +203,7 @@ class GradientEstimator(FittedModule):
         batches = training_batches(X, weight, batch_size, model, self._standardizer, augment)
         loss = self._loss(model, batches, generator)
         self._schedule(loss, warm_up=fresh and not partial)
-        seed = seed_from(random_state)
+        seed = seed_from(random_state) if validation_seed is None else validation_seed
         run = TrainingRun(
             model,
             parameters,

@@ -142,6 +142,15 @@ class Run(ABC):
         self.load_training_state(getattr(estimator, "training_state_", {}))
 
     @property
+    def outcome(self):
+        """The monitored value of the parameters that the run ends with; -inf before the first epoch."""
+        if self.epoch == self.start:
+            return -math.inf
+        if self._kept is None and not self.keep:
+            return self._progress()
+        return self.history[self.monitored][self.best_epoch - 1]
+
+    @property
     def converged(self):
         """Whether the monitored value, or one that a callback watches, has ceased to rise."""
         return self.plateau.reached or any(watch.plateau.reached for watch in self.watches.values())

@@ -83,6 +83,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         with noise that rows share, so that integer weights equal repeated rows.
     max_iter : int, default=200
         Largest number of epochs.
+    n_init : int, default=1
+        Fits from different seeds, of which the one with the best bound is kept, on validation rows where there are
+        any. Labels have no say.
     tol : float, default=1e-4
         Smallest rise, in nats per row, that counts as progress.
     n_iter_no_change : int or inf, default=20
@@ -115,8 +118,13 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         Parameters and standardisation of the model.
     kl_per_component_ : ndarray of shape (n_components,) or None
         Mean KL of each latent variable over the training rows, in nats, where prior and posterior have a closed form.
+    active_units_ : ndarray of shape (n_components,), dtype bool
+        Latent variables whose posterior mean has a variance above 0.01 over the training rows.
     n_active_units_ : int
-        Latent variables whose posterior mean varies over the training rows by more than 0.01.
+        Number of them.
+    mutual_information_, aggregated_kl_ : float or None
+        Nats that the latent variables tell of a row, at most log 500, and KL from the aggregated posterior to the
+        prior, over at most 500 training rows; None where the posterior has no density at points that it did not draw.
     noise_variance_ : ndarray of shape (n_features,) or None
         Noise variance of a Gaussian likelihood in squared units of X, where it is the same for all rows.
     history_ : dict of str to list of float
@@ -126,6 +134,8 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         Epochs run.
     best_iter_ : int
         Epoch with the best monitored value.
+    init_scores_ : ndarray of shape (n_init,)
+        What each of the fits came to, of which the best is this one: nats per row of the monitored bound.
     converged_ : bool
         Whether training stopped for lack of progress.
     prior_, likelihood_, posterior_ : specs
@@ -168,6 +178,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         **OPTIMISATION,
+        "n_init": [Interval(Integral, 1, None, closed="left")],
         **STOPPING,
         "n_score_draws": [Options(Integral, {2**k for k in range(21)})],
         "refine_steps": [Interval(Integral, 0, None, closed="left")],
@@ -204,6 +215,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         max_grad_norm=None,
         batch_size=128,
         max_iter=200,
+        n_init=1,
         # stopping
         tol=1e-4,
         n_iter_no_change=20,
@@ -241,6 +253,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.max_grad_norm = max_grad_norm
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.n_init = n_init
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
