@@ -4,13 +4,13 @@ from numbers import Integral
 
 from skgen._spec import resolve
 from skgen.distributions.normal import standard_normal
+from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._prior_start import PriorStart
-from skgen.estimators._restarts import Restarting
 from skgen.models import LatentVariableModel
-from skgen.objectives import ELBO, OBJECTIVES
+from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
 from skgen.posteriors import POSTERIORS, PosteriorSpec
 from skgen.priors import PRIORS, PriorSpec
 from skgen.training.optimizers import SOLVERS
@@ -20,7 +20,7 @@ SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
-class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
+class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
     """Base of the estimators that assemble their model from the parts that their parameters name."""
 
     def _decide(self):
@@ -28,6 +28,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         self.likelihood_ = self._read_likelihood
         self.posterior_ = resolve(self.posterior, POSTERIORS, PosteriorSpec, "posterior")
         self._architecture = self._network_sizes()
+        check_cells(self)
 
     def _build_model(self, n_features):
         n_components = self._architecture["n_components"]
@@ -38,18 +39,23 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         networks = self._networks(n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
         return LatentVariableModel(*networks, prior, posterior, likelihood, missing=self._missing)
 
-    def _objective(self):
+    def _objective(self, model):
+        if callable(self.objective):
+            if model.missing:
+                raise ValueError(
+                    "X contains missing values, and the units of a row's log-weights depend on which, but objective is "
+                    "a function of them: fill the values in, or choose objective='elbo'."
+                )
+            return Custom(self.objective, float(model.log_jacobian))
+        if self.target_kl is not None:
+            return TargetELBO(float(self.target_kl), float(self.beta))
         if self.objective == "elbo":
             return ELBO(self.free_bits, self._n_features_out)
-        objective = OBJECTIVES[self.objective]()
-        if objective.final_weight_one and self.beta != 1:
-            raise ValueError(f"objective={self.objective!r} is a bound only for beta=1, got beta={self.beta!r}.")
-        if self.free_bits:
-            raise ValueError(f"free_bits needs objective='elbo', got objective={self.objective!r}.")
-        return objective
+        return OBJECTIVES[self.objective]()
 
     def _loss(self, model, batches, generator):
-        objective = self._objective()
+        objective = self._objective(model)
+        objective.try_out(self.n_draws)
         closed_kl = not objective.needs_log_weights and model.has_closed_kl()
         noise, n_draws = training_noise(
             self.n_draws,
@@ -69,12 +75,13 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         return max(self.n_draws, SHARED_DRAWS)
 
     def _validation_values(self, model, x, generator, *, shared=False):
-        objective, n_rows, n_draws = self._objective(), len(x), self.n_draws
+        objective, n_rows, n_draws = self._objective(model), len(x), self.n_draws
         if shared:
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
         shape = (n_draws, n_rows, model.posterior.n_noise)
         noise = standard_normal(x.new_empty(shape), generator)
-        return objective.report(model.terms(x, noise))[objective.monitor] + model.log_jacobian_of(x)
+        value = objective.report(model.terms(x, noise))[objective.monitor]
+        return value if objective.monitor in objective.unitless else value + model.log_jacobian_of(x)
 
     def _epochs(self, length):
         """A number of epochs, or a share of them; none where solvers search along lines."""
@@ -82,7 +89,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(length, self.max_iter)
 
     def _warm_up_epochs(self):
-        return self._epochs(self.kl_warmup)
+        return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
 
     def _pretraining_epochs(self):
         return round(self._epochs(self.prior_.pretraining))

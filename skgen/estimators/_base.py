@@ -93,9 +93,6 @@ class GradientEstimator(FittedModule):
         """What standardises blocks of rows, in their dtype and place; None where there is nothing to do."""
         return standardizer(self._standardization, rows)
 
-    def _check_solver(self, model):
-        """Refuse a solver that the model does not go with."""
-
     def _moments(self, before, X, weight):
         """Moments of columns with rows added to those before, None where there are none."""
         return (before or RunningMoments.empty(X.shape[1])).updated(X, weight)
@@ -234,7 +231,6 @@ class GradientEstimator(FittedModule):
             self._dtype = X.dtype.name
             self._score_seed = seed_from(random_state)
         model = self._initial_model(moments, old, seed_from(random_state), partial=partial)
-        self._check_solver(model)
         self._standardization = {name: as_array(getattr(model, name)) for name in self._standardization_names}
         self._running_moments = vars(moments).copy()
         self.n_samples_seen_ = moments.n_rows

@@ -22,7 +22,7 @@ from skgen.objectives import ELBO
 class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics, DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameters ``beta``, ``n_score_draws`` and ``refine_steps``.
+    A subclass has the parameters ``beta``, ``kl_schedule``, ``n_score_draws`` and ``refine_steps``.
     """
 
     score_kind = "bound"
@@ -38,7 +38,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     def _schedule(self, loss, *, warm_up):
         lengths = (self._warm_up_epochs(), self._pretraining_epochs()) if warm_up else (0.0, 0)
-        loss.kl_schedule = KLSchedule(self.beta, *lengths)
+        loss.kl_schedule = KLSchedule(self.beta, *lengths, self.kl_schedule)
 
     def _doubts(self, run):
         schedule = run.loss.kl_schedule

@@ -7,7 +7,7 @@ import torch
 
 from skgen._terms import Cotangents
 from skgen.distributions.normal import antithetic_normal, standard_normal
-from skgen.training.schedules import warm_up
+from skgen.training.schedules import KL_SCHEDULES
 
 SHARED_PAIRS = 4
 """Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
@@ -15,15 +15,20 @@ SHARED_PAIRS = 4
 
 @dataclass(frozen=True)
 class KLSchedule:
-    """The weight of the KL: 0 for ``delay`` epochs, from where it rises linearly to ``beta`` over ``length`` epochs."""
+    """The weight of the KL: 0 for ``delay`` epochs, from where it comes to ``beta`` over ``length`` epochs.
+
+    ``shape`` names the way there, an entry of ``KL_SCHEDULES``.
+    """
 
     beta: float = 1.0
     length: float = 0.0
     delay: int = 0
 
+    shape: str = "linear"
     def weight(self, epoch):
         """Weight in an epoch."""
-        return 0.0 if epoch < self.delay else float(self.beta * warm_up(epoch - self.delay, self.length))
+        share = KL_SCHEDULES[self.shape](epoch - self.delay, self.length) if epoch >= self.delay else 0.0
+        return float(self.beta * share)
 
     def settled(self, epoch):
         """Whether the weight of an epoch is the final one."""
@@ -113,7 +118,7 @@ class TermsLoss(Loss):
 
     @property
     def scheduled(self):
-        return {"kl_weight": self.kl_weight}
+        return self.objective.scheduled(self.kl_weight)
 
     def buffers(self):
         return {} if self.prior_start is None else {"prior_started": self.prior_start.prior.started}
@@ -179,8 +184,10 @@ class TermsLoss(Loss):
         return means
 
     def in_user_units(self, record):
-        """All but the KL depend on the units."""
-        return {name: value if name == "kl" else self.factor * (value + self.offset) for name, value in record.items()}
+        return {
+            name: value if name in self.objective.unitless else self.factor * (value + self.offset)
+            for name, value in record.items()
+        }
 
     def _loss(self, parts):
         return -sum(self._mean(self.objective(t, self.kl_weight), weight, n) for t, weight, n in parts)

@@ -6,6 +6,7 @@ from numbers import Integral
 
 import torch
 
+from skgen.estimators._cells import check_cells
 from skgen.estimators._loss import no_noise
 from skgen.estimators._network_kinds import CHOSEN_NETWORKS
 from skgen.estimators._networks import NetworkEstimator
@@ -208,6 +209,7 @@ class Autoencoder(NetworkEstimator):
     def _decide(self):
         self.likelihood_ = self._likelihood_spec()
         self._architecture = self._network_sizes()
+        check_cells(self)
 
     def _build_model(self, n_features):
         n_components, likelihood = self._architecture["n_components"], self.likelihood_.build(n_features)

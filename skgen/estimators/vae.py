@@ -11,6 +11,7 @@ from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.objectives import OBJECTIVES
 from skgen.posteriors import POSTERIORS, PosteriorSpec
 from skgen.priors import PRIORS, PriorSpec
+from skgen.training.schedules import KL_SCHEDULES
 
 
 class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
@@ -52,18 +53,25 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         Activation of hidden layers.
     dropout : float, default=0.0
         Share of hidden units dropped in training.
-    objective : {"elbo", "iwae"}, default="elbo"
-        Bound to maximise.
+    objective : {"elbo", "iwae", "dreg"} or callable, default="elbo"
+        Bound to maximise. "dreg" is "iwae" with less noise in the encoder's gradient. A callable maps log-weights, a
+        tensor (draws, batch) in nats and the units of X, to values (batch,) that torch can differentiate; it need not
+        be a bound, and scores never depend on it.
     n_draws : int, default=1
-        Posterior draws per row and step. "iwae" is a tighter bound with more; with "elbo" more draws only lower
-        the noise of the gradient.
+        Posterior draws per row and step. "iwae" and "dreg" are a tighter bound with more; with "elbo" more draws only
+        lower the noise of the gradient.
     beta : float, default=1.0
         Final weight of the KL in training. Scores, history and early stopping always use weight 1.
     kl_warmup : float or int, default=0.1
-        Epochs over which the weight of the KL rises linearly to ``beta``: a fraction of ``max_iter`` (float) or
-        a number of epochs (int).
+        Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number of epochs (int).
+    target_kl : float, default=None
+        Nats per row at which the KL is held: training subtracts ``beta`` times the distance from them instead of the
+        KL. The target rises from 0 by ``kl_schedule``.
     free_bits : float, default=0.0
         Nats per latent variable and row below which the KL is not penalised in training; for a row as a whole where
+    kl_schedule : {"linear", "cyclical", "constant"}, default="linear"
+        How the weight of the KL comes to ``beta`` over ``kl_warmup`` epochs: it rises once, or it rises and falls back
+        four times, or it is ``beta`` from the first epoch on.
         prior and posterior have no closed form.
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
         Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
@@ -128,8 +136,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     noise_variance_ : ndarray of shape (n_features,) or None
         Noise variance of a Gaussian likelihood in squared units of X, where it is the same for all rows.
     history_ : dict of str to list of float
-        Per epoch: ``elbo``, ``reconstruction``, ``kl`` (and ``iwae``) in nats per row at weight 1, ``kl_weight``,
-        ``learning_rate``, and ``validation_elbo`` (``validation_iwae``) where there are validation rows.
+        Per epoch: ``elbo``, ``reconstruction``, ``kl`` (and ``iwae``, or a callable's ``objective``) in nats per row at
+        weight 1, ``kl_weight``, ``target_kl`` if there is one, ``learning_rate``, and the monitored entry as
+        ``validation_elbo`` (``validation_iwae``) where there are validation rows.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -172,7 +181,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), LikelihoodSpec, list, tuple],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorSpec],
         **CHOSEN_NETWORKS,
-        "objective": [StrOptions(set(OBJECTIVES))],
+        "objective": [StrOptions(set(OBJECTIVES)), callable],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
@@ -195,7 +204,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         posterior="diagonal",
         # networks
         network="mlp",
+        "kl_schedule": [StrOptions(set(KL_SCHEDULES))],
         image_shape=None,
+        "target_kl": [Interval(Real, 0, None, closed="left"), None],
         hidden_layer_sizes=None,
         decoder_hidden_layer_sizes=None,
         activation="relu",
@@ -227,7 +238,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         refine_steps=0,
         device="cpu",
         precision="float32",
+        kl_schedule="linear",
         random_state=None,
+        target_kl=None,
         verbose=0,
     ):
         self.n_components = n_components
@@ -265,3 +278,5 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
+        self.kl_schedule = kl_schedule
+        self.target_kl = target_kl

@@ -20,6 +20,8 @@ class Objective(ABC):
     """Whether the cotangents are the derivatives of the value, and not of another with their expectation."""
     final_weight_one = False
     """Whether the objective has a meaning only for beta = 1."""
+    unitless: frozenset[str] = frozenset({"kl"})
+    """Entries of the report that do not depend on the units of the rows, or are in the user's already."""
     monitor = "elbo"
     """The entry of the report that measures progress, whatever weights training uses."""
 
@@ -30,6 +32,14 @@ class Objective(ABC):
     @abstractmethod
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """Named values per example, (batch,), for the history: unweighted, so that schedules never change them."""
+
+    def try_out(self, n_draws: int) -> None:
+        """Raise a ValueError where the objective turns out to be unfit for so many draws, before training begins."""
+        return
+
+    def scheduled(self, kl_weight: float) -> dict[str, float]:
+        """What changes with the schedule of the KL, by its name in the history."""
+        return {"kl_weight": kl_weight}
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """Derivatives of the sum over examples by each term; by autograd unless overridden."""

@@ -9,7 +9,8 @@ from skgen._terms import Cotangents, Terms
 from skgen.objectives.base import Objective
 
 
-def _elbo_parts(terms: Terms) -> dict[str, Tensor]:
+def elbo_parts(terms: Terms) -> dict[str, Tensor]:
+    """The ELBO of each row at weight 1, and its terms, (batch,) each."""
     reconstruction, kl = terms.mean_log_likelihood(), terms.kl_per_row()
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
 
@@ -40,7 +41,7 @@ class ELBO(Objective):
 
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """ELBO at weight 1 without free bits, and its two terms."""
-        return _elbo_parts(terms)
+        return elbo_parts(terms)
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """Constants, but for the components within their free bits."""
@@ -76,7 +77,7 @@ class IWAE(Objective):
 
     def report(self, terms: Terms) -> dict[str, Tensor]:
         """The bound at weight 1, and the parts of the ELBO."""
-        return {"iwae": self(terms, 1.0)} | _elbo_parts(terms)
+        return {"iwae": self(terms, 1.0)} | elbo_parts(terms)
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """The normalised importance weights."""

@@ -3,15 +3,35 @@
 import math
 from collections.abc import Callable
 
+N_CYCLES = 4
 
-def warm_up(epoch: int, length: float) -> float:
+
+def warm_up(epoch: float, length: float) -> float:
     """Weight that rises linearly to 1 over ``length`` epochs; epoch 0 has 1 / length, or 1 for a length below 1."""
     return min(1.0, (epoch + 1) / length) if length > 0 else 1.0
+
+
+def cyclical_warm_up(epoch: int, length: float) -> float:
+    """Weight that rises linearly to 1 and falls back, 4 times over ``length`` epochs, and is 1 from then on.
+
+    Each rise takes half a cycle, and the weight is 1 for the other half: the schedule of Fu et al. (2019,
+    https://arxiv.org/abs/1903.10145).
+    """
+    cycle = length / N_CYCLES
+    return warm_up(epoch % cycle, cycle / 2) if epoch < length else 1.0
 
 
 def warm_up_epochs(length: float | int, max_iter: int) -> float:
     """Epochs of a warm-up given as a number of epochs (int) or as a fraction of ``max_iter`` (float)."""
     return float(length) if isinstance(length, int) else length * max_iter
+
+
+KL_SCHEDULES: dict[str, Callable[[int, float], float]] = {
+    "linear": warm_up,
+    "cyclical": cyclical_warm_up,
+    "constant": lambda epoch, length: 1.0,
+}
+"""Share of the KL's final weight as a function of the epoch and the length of the schedule in epochs."""
 
 
 def _constant(progress: float) -> float:

@@ -78,6 +78,8 @@ CONFIGURATIONS = {
     "vae-iwae": vae(objective="iwae", n_draws=5),
     "vae-linear-lbfgs": vae(hidden_layer_sizes=(), solver="lbfgs"),
     "vae-gated-dropout": vae(activation="gated", dropout=0.2),
+    "vae-dreg": vae(objective="dreg", n_draws=5, kl_schedule="cyclical"),
+    "vae-target": vae(target_kl=1.0),
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),

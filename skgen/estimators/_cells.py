@@ -1,0 +1,91 @@
+"""Combinations of parameters that have no meaning, each with the reason: one table for all estimators."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skgen.objectives import OBJECTIVES
+from skgen.training.optimizers import SOLVERS
+
+
+@dataclass(frozen=True)
+class Trait:
+    """Something that an estimator may have because of a parameter.
+
+    Attributes
+    ----------
+    parameter : str
+        The parameter, which errors name with its value. Estimators without it do not have the trait.
+    holds : callable
+        Whether an estimator that has decided on its parts has the trait.
+    """
+
+    parameter: str
+    holds: Callable
+
+    def of(self, estimator):
+        """Whether the estimator has it."""
+        return hasattr(estimator, self.parameter) and bool(self.holds(estimator))
+
+    def named(self, estimator):
+        """The parameter as the user wrote it."""
+        return f"{self.parameter}={getattr(estimator, self.parameter)!r}"
+
+
+def _of_table(test):
+    """Whether a test holds of the class of an objective in the table."""
+    return lambda estimator: not callable(estimator.objective) and test(OBJECTIVES[estimator.objective])
+
+
+def _redraws(estimator):
+    return estimator.likelihood_.build(estimator.n_features_in_).redraws
+
+
+TRAITS = {
+    "line search": Trait("solver", lambda e: SOLVERS[e.solver].line_search),
+    "dropout": Trait("dropout", lambda e: e.dropout > 0),
+    "redrawn rows": Trait("likelihood", _redraws),
+    "another gradient": Trait("objective", _of_table(lambda objective: not objective.exact_gradient)),
+    "bound at weight 1": Trait("objective", _of_table(lambda objective: objective.final_weight_one)),
+    "weights of draws": Trait(
+        "objective", lambda e: callable(e.objective) or OBJECTIVES[e.objective].needs_log_weights
+    ),
+    "another weight": Trait("beta", lambda e: e.beta != 1),
+    "no weight": Trait("beta", lambda e: e.beta == 0),
+    "free bits": Trait("free_bits", lambda e: e.free_bits > 0),
+    "target": Trait("target_kl", lambda e: e.target_kl is not None),
+    "resemblance": Trait("reconstruction", lambda e: e.reconstruction is not None),
+    "fitted afterwards": Trait("prior_fit", lambda e: e.prior_fit == "aggregate"),
+    "nothing to fit": Trait("prior", lambda e: not e.prior_.fits_draws),
+    "cycles": Trait("kl_schedule", lambda e: e.kl_schedule == "cyclical"),
+}
+"""By name; a new axis adds its own."""
+
+_CHANGES = "a search along lines needs the same loss at every evaluation: {}, or choose solver='adam'"
+_WITHOUT_KL = "the KL is not a term of this objective: {} or choose objective='elbo'"
+
+CELLS = {
+    ("line search", "dropout"): _CHANGES.format("set dropout=0"),
+    ("line search", "redrawn rows"): _CHANGES.format("choose a likelihood that does not redraw rows"),
+    ("line search", "another gradient"): "the gradient is not that of the value that a search along lines compares: "
+    "choose objective='iwae', or solver='adam'",
+    ("line search", "cycles"): _CHANGES.format("set kl_schedule='constant'"),
+    ("bound at weight 1", "another weight"): "it is a bound only for beta=1: set it so, or choose objective='elbo'",
+    ("weights of draws", "free bits"): _WITHOUT_KL.format("set free_bits=0"),
+    ("weights of draws", "target"): _WITHOUT_KL.format("set target_kl=None"),
+    ("weights of draws", "resemblance"): "weights of draws are ratios of densities, which a resemblance of images is "
+    "not: choose objective='elbo', or set reconstruction=None",
+    ("target", "resemblance"): "set target_kl=None and weigh the KL by beta, or set reconstruction=None",
+    ("free bits", "target"): "the target holds the KL already: set free_bits=0 or target_kl=None",
+    ("fitted afterwards", "nothing to fit"): "only a prior with parameters can be fitted to the draws of posteriors: "
+    "choose prior='mixture', 'flow' or 'vamp', or prior_fit='joint'",
+    ("no weight", "target"): "a weight of 0 holds the KL nowhere: set beta above 0 or target_kl=None",
+}
+"""Pairs of traits that do not go together -> why, and what to do."""
+
+
+def check_cells(estimator):
+    """Raise a ValueError for the first combination of the estimator's traits that has no meaning."""
+    for names, reason in CELLS.items():
+        first, second = (TRAITS[name] for name in names)
+        if first.of(estimator) and second.of(estimator):
+            raise ValueError(f"{first.named(estimator)} does not go with {second.named(estimator)}: {reason}.")
