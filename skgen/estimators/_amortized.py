@@ -8,11 +8,12 @@ from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
+from skgen.estimators._prior_fit import fit_prior, prior_weights
 from skgen.estimators._prior_start import PriorStart
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
 from skgen.posteriors import POSTERIORS, PosteriorSpec
-from skgen.priors import PRIORS, PriorSpec
+from skgen.priors import PRIORS, NormalPrior, PriorSpec
 from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import warm_up_epochs
 
@@ -38,6 +39,22 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         n_inputs = likelihood.n_inputs + self._missing * n_features
         networks = self._networks(n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
         return LatentVariableModel(*networks, prior, posterior, likelihood, missing=self._missing)
+
+    def _initial_model(self, moments, old, seed, *, partial):
+        model = super()._initial_model(moments, old, seed, partial=partial)
+        if self.prior_fit == "aggregate":  # the networks know a standard normal prior only
+            model.prior = NormalPrior(model.prior.n_components)
+        return model
+
+    def _learnt(self, run):
+        learnt = super()._learnt(run)
+        if self.prior_fit == "aggregate":
+            prior = self.prior_.build(self._architecture["n_components"])
+            prior.connect(run.model)
+            prior.to(run.model.scale)
+            fit_prior(prior, run.model, run.batches, seed=self._score_seed, n_epochs=self.max_iter)
+            learnt["weights_"] |= prior_weights(prior)
+        return learnt
 
     def _objective(self, model):
         if callable(self.objective):
@@ -92,4 +109,4 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
 
     def _pretraining_epochs(self):
-        return round(self._epochs(self.prior_.pretraining))
+        return 0 if self.prior_fit == "aggregate" else round(self._epochs(self.prior_.pretraining))

@@ -32,15 +32,13 @@ class PriorStart:
         Its rows.
     seed : int
         Of all that is drawn.
+    prior : Prior
+        What is started; None takes the model's.
     """
 
-    def __init__(self, model, batches, seed):
+    def __init__(self, model, batches, seed, prior=None):
         self.model, self.batches, self.seed = model, batches, seed
-
-    @property
-    def prior(self):
-        """What is started."""
-        return self.model.prior
+        self.prior = model.prior if prior is None else prior
 
     def __call__(self):
         if not bool(self.prior.started):
@@ -65,12 +63,15 @@ class PriorStart:
         heights = (torch.arange(n_rows, device=weight.device) + 0.5) * (cumulative[-1] / n_rows)
         return completed(x)[read_off(cumulative, heights).to(x.device)]
 
+    def posteriors(self, n_rows):
+        """Parameters of q(z | x) of at most so many distinct rows, and the weights of the rows."""
+        x, weight = self._standardised(n_rows)
+        return torch.cat([self.model.encode(part) for part in x.split(tile_size(self.model.width))]), weight
+
     def _encoded(self):
         """Posterior means of rows, their mean posterior variance, and their weights, in float64 on the CPU."""
-        x, weight = self._standardised(MOST_ROWS)
-        parts = [
-            self.model.posterior.mean_and_scale(self.model.encode(p)) for p in x.split(tile_size(self.model.width))
-        ]
+        parameters, weight = self.posteriors(MOST_ROWS)
+        parts = [self.model.posterior.mean_and_scale(part) for part in parameters.split(tile_size(self.model.width))]
         mean, scale = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
         weight = weight.double().cpu()
         return mean, weight @ scale.square() / weight.sum(), weight

@@ -32,6 +32,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     prior : {"normal", "mixture", "vamp", "flow", "uniform"} or PriorSpec, default="normal"
         Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
         ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
+    prior_fit : {"joint", "aggregate"}, default="joint"
+        Whether the prior is learnt with the networks, or after them: they are trained with a standard normal prior, in
+        whose place comes ``prior`` fitted to draws of the posteriors of the training rows.
     likelihood : str or LikelihoodSpec, default="gaussian"
         Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`: "gaussian", "student_t",
         "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial" or "discretized_logistic".
@@ -178,6 +181,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "prior": [StrOptions(set(PRIORS)), PriorSpec],
+        "prior_fit": [StrOptions({"joint", "aggregate"})],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), LikelihoodSpec, list, tuple],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorSpec],
         **CHOSEN_NETWORKS,
@@ -200,6 +204,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         *,
         # model
         prior="normal",
+        prior_fit="joint",
         likelihood="gaussian",
         posterior="diagonal",
         # networks
@@ -245,6 +250,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     ):
         self.n_components = n_components
         self.prior = prior
+        self.prior_fit = prior_fit
         self.likelihood = likelihood
         self.posterior = posterior
         self.network = network

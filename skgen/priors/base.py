@@ -60,6 +60,8 @@ class Prior(nn.Module, ABC):
 
     starts_from_rows = False
     """Whether :meth:`start` has to be called, once, before the KL counts in training."""
+    start_is_fit = False
+    """Whether :meth:`start` from draws maximises their likelihood."""
     support: tuple[float, float] | None = None
     """Bounds of each component, None for all real numbers."""
 
@@ -139,6 +141,8 @@ class Prior(nn.Module, ABC):
 class PriorSpec(Spec, ABC):
     """Base of the prior specs."""
 
+    fits_draws: ClassVar[bool] = False
+    """Whether the prior has parameters that can be fitted to draws of posteriors, whatever the networks."""
     has_components: ClassVar[bool] = False
     """Whether the prior is a mixture of few components: clusters."""
 

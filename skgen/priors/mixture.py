@@ -21,6 +21,7 @@ class MixturePrior(Prior):
     """
 
     starts_from_rows = True
+    start_is_fit = True
 
     def __init__(self, n_components: int, n_clusters: int, min_variance: float, n_init: int) -> None:
         super().__init__(n_components)
@@ -103,6 +104,7 @@ class Mixture(PriorSpec):
         Smallest variance of a component in a direction.
     """
 
+    fits_draws: ClassVar[bool] = True
     has_components: ClassVar[bool] = True
     n_components: int = 10
     pretraining: float | int = 0.1

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -63,6 +64,7 @@ class Vamp(PriorSpec):
         Number of pseudo-inputs; each step encodes them all. More than there are rows repeat some.
     """
 
+    fits_draws: ClassVar[bool] = True
     n_pseudo_inputs: int = 500
 
     def build(self, n_components: int) -> VampPrior:

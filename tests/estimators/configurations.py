@@ -83,6 +83,7 @@ CONFIGURATIONS = {
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
+    "vae-aggregate": vae(prior=Mixture(3), prior_fit="aggregate"),
     "vae-vamp": vae(prior=Vamp(4)),
     "vae-uniform": vae(prior="uniform"),
     "vae-conv": vae(network="conv", hidden_layer_sizes=(3, 4)),
