@@ -22,7 +22,7 @@ VARIANTS = {
         posteriors.Flow(hidden_layer_sizes=6, n_context=3),
     ],
     "bernoulli": [Bernoulli(), Bernoulli(binarize="dynamic")],
-    "categorical": [Categorical(3)],
+    "categorical": [Categorical(3), priors.Categorical(3), priors.Categorical(3, max_states=1)],
     "gaussian": [Gaussian(variance=variance) for variance in VARIANCES],
 }
 """Specs of the entries that have more than one mode; every other entry is tested with its defaults."""
@@ -40,6 +40,8 @@ def specs(table):
 
 
 PRIOR_SPECS, POSTERIOR_SPECS, FAMILY_SPECS = specs(PRIORS), specs(POSTERIORS), specs(LIKELIHOODS)
+REAL_PRIOR_SPECS = [spec for spec in PRIOR_SPECS if not isinstance(spec.values[0], priors.Categorical)]
+"""Those whose latent variables are real numbers."""
 MIXED = Columns([("even", "gaussian", slice(0, None, 2)), ("odd", Categorical(3), slice(1, None, 2))])
 LIKELIHOOD_SPECS = [*FAMILY_SPECS, pytest.param(MIXED, id="columns")]
 """Families, and one of them for each column, which is what models are tested with."""

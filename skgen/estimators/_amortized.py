@@ -4,10 +4,11 @@ from numbers import Integral
 
 from skgen._spec import resolve
 from skgen.distributions.normal import standard_normal
+from skgen.estimators._annealing import Annealing
 from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._latent import LatentVariableEstimator
-from skgen.estimators._loss import training_noise
+from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
 from skgen.estimators._prior_start import PriorStart
 from skgen.models import LatentVariableModel
@@ -30,6 +31,21 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         self.posterior_ = resolve(self.posterior, POSTERIORS, PosteriorSpec, "posterior")
         self._architecture = self._network_sizes()
         check_cells(self)
+
+    @property
+    def _sums(self):
+        """Whether sums over the states of z take the place of draws."""
+        return self.prior_.has_exact_sums(self._architecture["n_components"])
+
+    @property
+    def score_kind(self):
+        """What scores are: "exact" where they are sums over the states of a categorical prior, otherwise "bound"."""
+        spec = resolve(self.prior, PRIORS, PriorSpec, "prior")
+        return "exact" if spec.has_exact_sums(self.n_components) else "bound"
+
+    @property
+    def _n_features_out(self):
+        return self.prior_.n_latent(self._architecture["n_components"])
 
     def _build_model(self, n_features):
         n_components = self._architecture["n_components"]
@@ -67,14 +83,26 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         if self.target_kl is not None:
             return TargetELBO(float(self.target_kl), float(self.beta))
         if self.objective == "elbo":
-            return ELBO(self.free_bits, self._n_features_out)
+            return ELBO(self.free_bits, self._architecture["n_components"])
         return OBJECTIVES[self.objective]()
 
     def _loss(self, model, batches, generator):
         objective = self._objective(model)
         objective.try_out(self.n_draws)
         closed_kl = not objective.needs_log_weights and model.has_closed_kl()
-        noise, n_draws = training_noise(
+        noise, n_draws = self._training_noise(model, batches, objective, generator)
+        loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
+        if model.prior.starts_from_rows:
+            loss.prior_start = PriorStart(model, batches, generator.initial_seed())
+        if self.prior_.temperatures is not None and not self._sums:
+            loss.annealing = Annealing(model.posterior, *self.prior_.temperatures[:2])
+        return loss
+
+    def _training_noise(self, model, batches, objective, generator):
+        """The noise of a run and its number of draws; sums over states need none."""
+        if self._sums:
+            return no_noise, 1
+        return training_noise(
             self.n_draws,
             model.posterior.n_noise,
             model.scale,
@@ -83,16 +111,17 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
             shared=batches.full,
             any_draws=not objective.needs_log_weights,
         )
-        loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
-        if model.prior.starts_from_rows:
-            loss.prior_start = PriorStart(model, batches, generator.initial_seed())
-        return loss
+
+    def _schedule(self, loss, *, warm_up):
+        super()._schedule(loss, warm_up=warm_up)
+        if loss.annealing is not None and warm_up:
+            loss.annealing.length = self._epochs(self.prior_.temperatures[2])
 
     def _n_validation_draws(self):
-        return max(self.n_draws, SHARED_DRAWS)
+        return 1 if self._sums else max(self.n_draws, SHARED_DRAWS)
 
     def _validation_values(self, model, x, generator, *, shared=False):
-        objective, n_rows, n_draws = self._objective(model), len(x), self.n_draws
+        objective, n_rows, n_draws = self._objective(model), len(x), 1 if self._sums else self.n_draws
         if shared:
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
         shape = (n_draws, n_rows, model.posterior.n_noise)

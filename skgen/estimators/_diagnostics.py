@@ -67,7 +67,8 @@ class LatentDiagnostics:
 
         mean, *kl = self._map_rows(X, moments)
         spread = RunningMoments.empty(mean.shape[1]).updated(mean, weight).scale
-        active = spread**2 > ACTIVE_VARIANCE
+        # A categorical variable has several columns, and is active where one of them is.
+        active = (spread**2 > ACTIVE_VARIANCE).reshape(model.prior.n_components, -1).any(axis=1)
         return {
             "kl_per_component": np.average(kl[0].astype(np.float64), axis=0, weights=weight) if kl else None,
             "active_units": active,

@@ -137,7 +137,8 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components={self._n_features_out}."
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components="
+                f"{self._architecture['n_components']} and so latent rows of {self._n_features_out}."
             )
         model = self._module(Z.dtype)
         latent = as_tensor(Z)

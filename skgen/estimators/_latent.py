@@ -72,7 +72,8 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Means of q(z | x), the same for a row in any batch.
+            Means of q(z | x), the same for a row in any batch. Of a categorical prior, the probabilities of the
+            categories, variable by variable, (n_samples, n_components * n_categories).
         """
         return self.encode(X)
 
@@ -107,9 +108,10 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
         component : int, default=None
-            Component of a mixture prior to draw from; None draws components by their weights.
+            Component of a mixture prior, or category of a single categorical variable, to draw from; None draws them
+            by their weights.
         return_labels : bool, default=False
-            Whether to return the components of a mixture prior too.
+            Whether to return these components too.
 
         Returns
         -------
@@ -136,9 +138,10 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     def _check_component(self, prior, component):
         """Refuse what only priors that are mixtures have, and components that there are not."""
-        if not hasattr(prior, "draw_labels"):
+        if not prior.n_clusters:
             raise ValueError(
-                f"component and return_labels need a prior with components, prior='mixture', got {self.prior_}."
+                "component and return_labels need a prior with components, prior='mixture', or 'categorical' with "
+                f"n_components=1, got {self.prior_} with n_components={prior.n_components}."
             )
         if component is not None:
             check_count(component, "component", least=0)
@@ -149,7 +152,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
     def _draw_latent(model, n_draws, component, generator):
         """Draws of the prior and their components, None where there are none."""
         prior = model.prior
-        if not hasattr(prior, "draw_labels"):
+        if not prior.n_clusters:
             return prior.sample(n_draws, generator=generator, like=model.scale), None
         labels = prior.draw_labels(n_draws, generator=generator)
         labels = labels if component is None else torch.full_like(labels, component)
@@ -160,7 +163,9 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         return self._shared_noise(self._module(dtype))
 
     def _shared_noise(self, model):
-        block = sobol_normal(self.n_score_draws, model.posterior.n_noise, self._score_seed)
+        # Sums over the states of z need no draws.
+        n_draws = self.n_score_draws if model.prior.states() is None else 1
+        block = sobol_normal(n_draws, model.posterior.n_noise, self._score_seed)
         return block.to(model.scale).unsqueeze(1)
 
     def _score_terms(self, X, function):
@@ -172,14 +177,14 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             terms = model.terms_given(self._posterior_parameters(model, x), x, noise)
             return function(terms, model.log_jacobian_of(x), x)
 
-        return self._map_rows(X, values, self.n_score_draws)
+        return self._map_rows(X, values, len(noise))
 
     def score_samples(self, X):
         """Importance-sampled lower bound on the log-likelihood of each row.
 
         The mean of ``n_score_draws`` importance weights under a block of scrambled Sobol noise that all rows share:
         deterministic, the same for a row in any batch, and in expectation below log p(x). For figures to publish use
-        :meth:`log_likelihood`.
+        :meth:`log_likelihood`. With a categorical prior of few states it is log p(x) itself, summed over them.
 
         Parameters
         ----------

@@ -25,6 +25,7 @@ class KLSchedule:
     delay: int = 0
 
     shape: str = "linear"
+
     def weight(self, epoch):
         """Weight in an epoch."""
         share = KL_SCHEDULES[self.shape](epoch - self.delay, self.length) if epoch >= self.delay else 0.0
@@ -91,6 +92,8 @@ class TermsLoss(Loss):
         Weight of the KL in force.
     prior_start : PriorStart or None
         Starts the prior from rows when the KL begins to count.
+    annealing : Annealing or None
+        Sets the temperature of relaxed draws in each epoch.
     """
 
     def __init__(self, trace, objective, noise, *, offset, tile, factor=1.0):
@@ -102,6 +105,7 @@ class TermsLoss(Loss):
         self.kl_schedule = KLSchedule()
         self.kl_weight = 1.0
         self.prior_start = None
+        self.annealing = None
         self._constants = {}
 
     @property
@@ -112,13 +116,16 @@ class TermsLoss(Loss):
         self.kl_weight = self.kl_schedule.weight(epoch)
         if self.prior_start is not None and epoch >= self.kl_schedule.delay:
             self.prior_start()
+        if self.annealing is not None:
+            self.annealing.begin(epoch)
 
     def settled(self, epoch):
-        return self.kl_schedule.settled(epoch)
+        return self.kl_schedule.settled(epoch) and (self.annealing is None or self.annealing.settled(epoch))
 
     @property
     def scheduled(self):
-        return self.objective.scheduled(self.kl_weight)
+        scheduled = self.objective.scheduled(self.kl_weight)
+        return scheduled if self.annealing is None else scheduled | self.annealing.scheduled
 
     def buffers(self):
         return {} if self.prior_start is None else {"prior_started": self.prior_start.prior.started}

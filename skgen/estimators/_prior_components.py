@@ -1,4 +1,4 @@
-"""Clusters of latent-variable models whose prior is a mixture."""
+"""Clusters and codes of latent-variable models whose prior is a mixture or categorical."""
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
@@ -6,13 +6,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgen.estimators._arrays import as_array
 from skgen.estimators.gaussian_mixture import GaussianMixture
-from skgen.priors import PRIORS
+from skgen.priors import PRIORS, Categorical, Mixture
 
 
 def _are_in(prior, estimator):
     spec = PRIORS.get(prior) if isinstance(prior, str) else type(prior)
     if not getattr(spec, "has_components", False):
-        raise AttributeError(f"Only a mixture prior has clusters, this {type(estimator).__name__} has {prior!r}.")
+        raise AttributeError(
+            f"Only mixture and categorical priors have clusters, this {type(estimator).__name__} has {prior!r}."
+        )
     return True
 
 
@@ -25,7 +27,7 @@ def _will_have_components(estimator):
 
 
 class PriorComponents:
-    """Mixin of the estimators with the parameter ``prior``: what they can do if it is a mixture."""
+    """Mixin of the estimators with the parameter ``prior``: what they can do if it is a mixture or categorical."""
 
     @available_if(_has_components)
     def predict_proba(self, X):
@@ -34,7 +36,7 @@ class PriorComponents:
         .. math:: E_{q(z \mid x)}\, p(k \mid z)
 
         the estimate of p(k | x) of Jiang et al. (2017), over the noise of :meth:`score_samples`: deterministic, and the
-        same for a row in any batch.
+        same for a row in any batch. Of a categorical prior the probabilities of the categories, as ``transform``.
 
         Parameters
         ----------
@@ -44,8 +46,10 @@ class PriorComponents:
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_prior_components)
-            They add up to 1 in each row.
+            They add up to 1 in each row. Of several categorical variables those of each, side by side.
         """
+        if isinstance(self.prior_, Categorical):
+            return self.transform(X)
         X = self._check_input(X)
         noise = self._score_noise(X.dtype)
 
@@ -57,7 +61,7 @@ class PriorComponents:
 
     @available_if(_has_components)
     def predict(self, X):
-        """Most probable component of a mixture prior for each row.
+        """Most probable component of a mixture prior for each row; of a categorical one its codes.
 
         Parameters
         ----------
@@ -67,13 +71,18 @@ class PriorComponents:
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Numbers of components.
+            Numbers of components. Of several categorical variables the most probable category of each, of shape
+            (n_samples, n_components).
         """
-        return self.predict_proba(X).argmax(axis=1)
+        probabilities = self.predict_proba(X)
+        if not isinstance(self.prior_, Categorical):
+            return probabilities.argmax(axis=1)
+        codes = probabilities.reshape(len(probabilities), -1, self.prior_.n_categories).argmax(axis=2)
+        return codes[:, 0] if codes.shape[1] == 1 else codes
 
     @available_if(_will_have_components)
     def fit_predict(self, X, y=None, *, sample_weight=None):
-        """Fit, and give the most probable component of a mixture prior for each row.
+        """Fit, and give what :meth:`predict` gives.
 
         Parameters
         ----------
@@ -86,7 +95,7 @@ class PriorComponents:
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,)
+        labels : ndarray of shape (n_samples,) or (n_samples, n_components)
             Numbers of components.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
@@ -95,6 +104,7 @@ class PriorComponents:
     def prior_mixture_(self):
         """Fitted mixture prior, as a :class:`skgen.GaussianMixture` of what ``transform`` gives."""
         check_is_fitted(self)
-        _has_components(self)
+        if not isinstance(self.prior_, Mixture):
+            raise AttributeError(f"Only a mixture prior is a GaussianMixture, this is {self.prior_!r}.")
         prior = self._module(np.dtype(np.float64)).prior
         return GaussianMixture.from_parameters(*map(as_array, prior.components()), covariance_type="diag")

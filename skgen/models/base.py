@@ -12,6 +12,11 @@ from skgen.models.resemblance import Resemblance
 from skgen.networks.base import Network
 
 
+def joined(z: Tensor, condition: Tensor | None) -> Tensor:
+    """Latent variables (..., batch, components) with the condition of each row (batch, conditions), if there is one."""
+    return z if condition is None else torch.cat([z, condition.expand(*z.shape[:-1], -1)], -1)
+
+
 class NetworkModel(nn.Module, ABC):
     """Encoder, decoder and likelihood on standardised rows, with the standardisation as buffers.
 

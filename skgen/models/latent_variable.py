@@ -1,21 +1,16 @@
 """Latent-variable model with an amortised posterior."""
 
-import torch
 from torch import Generator, Tensor
 
-from skgen._terms import Cotangents, Terms, evaluate
+from skgen._terms import Cotangents, Terms
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import standard_normal
 from skgen.likelihoods.base import Likelihood
-from skgen.models.base import NetworkModel
+from skgen.models.base import NetworkModel, joined
+from skgen.models.summation import summed_terms, summed_tracer
 from skgen.networks.base import Network
 from skgen.posteriors.base import Draw, Posterior
 from skgen.priors.base import Prior
-
-
-def joined(z: Tensor, condition: Tensor | None) -> Tensor:
-    """Latent variables (..., batch, components) with the condition of each row (batch, conditions), if there is one."""
-    return z if condition is None else torch.cat([z, condition.expand(*z.shape[:-1], -1)], -1)
 
 
 class LatentVariableModel(NetworkModel):
@@ -76,14 +71,13 @@ class LatentVariableModel(NetworkModel):
 
     @property
     def width(self) -> int:
-        return super().width + self.prior.width + self.posterior.width
+        states = self.prior.states()
+        width = super().width + self.prior.width + self.posterior.width
+        return width if states is None else width * len(states)
 
     def closed_kl(self, draw: Draw) -> Tensor | None:
         """KL(q || p) per component where prior and posterior have it in closed form, else None."""
-        if draw.mean is None or draw.log_scale is None:
-            return None
-        kl = self.prior.normal_kl(draw.mean, draw.log_scale)
-        return kl if kl is None or draw.dependence is None else kl + draw.dependence
+        return self.prior.closed_kl(draw)
 
     def kl_given(self, parameters: Tensor) -> Tensor | None:
         """:meth:`closed_kl` of posteriors with some parameters (batch, n_parameters)."""
@@ -102,17 +96,29 @@ class LatentVariableModel(NetworkModel):
         """log p(x | z) of standardised rows at draws (draws, batch, components), (draws, batch)."""
         return self.log_prob_given(self.outputs(z, condition), x)
 
-    def terms(self, x: Tensor, noise: Tensor, condition: Tensor | None = None) -> Terms:
+    def terms(self, x: Tensor, noise: Tensor, condition: Tensor | None = None, *, relaxed: bool = False) -> Terms:
         """All terms of the bound in standardised units, differentiable by autograd.
 
         x (batch, features), noise (draws, batch or 1, n_noise); terms (draws, batch), kl (batch, components).
-        Where rows are modelled given a condition (batch, conditions), the bound is on log p(x | condition).
+        Where rows are modelled given a condition (batch, conditions), the bound is on log p(x | condition). Where z has
+        few states, draws give way to sums over them. ``relaxed`` has draws relaxed as in training, see
+        :meth:`Posterior.relaxed`.
         """
-        return self.terms_given(self.encode(x), x, noise, condition)
+        return self.terms_given(self.encode(x), x, noise, condition, relaxed=relaxed)
 
-    def terms_given(self, parameters: Tensor, x: Tensor, noise: Tensor, condition: Tensor | None = None) -> Terms:
+    def terms_given(
+        self,
+        parameters: Tensor,
+        x: Tensor,
+        noise: Tensor,
+        condition: Tensor | None = None,
+        *,
+        relaxed: bool = False,
+    ) -> Terms:
         """As :meth:`terms` with the posterior's parameters given, so that they are computed once for many draws."""
-        draw = self.posterior.draw(parameters, noise)
+        if self.prior.states() is not None:
+            return summed_terms(self, parameters, x, len(noise), condition)
+        draw = self.posterior.relaxed(parameters, noise) if relaxed else self.posterior.draw(parameters, noise)
         return Terms(
             self.log_likelihood(draw.z, x, condition),
             self.prior.log_prob(draw.z),
@@ -132,10 +138,12 @@ class LatentVariableModel(NetworkModel):
         With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
         with conditions takes them as a fourth argument.
         """
+        if self.prior.states() is not None:
+            return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl)
         encode = self._posterior_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision)
         posterior, likelihood = self.posterior.tracer(), self._likelihood_tracer()
-        divergence = self.prior.normal_kl_tracer() if closed_kl else None
+        divergence = self.prior.kl_tracer() if closed_kl else None
         prior = self.prior.tracer()
 
         def trace(
@@ -149,8 +157,7 @@ class LatentVariableModel(NetworkModel):
             log_likelihood, pull_likelihood = likelihood(outputs, x)
             parts = {"log_likelihood": log_likelihood}
             if divergence is not None:
-                kl, pull_kl = divergence(draw.mean, draw.log_scale, draw.scale)
-                parts["kl"] = kl if draw.dependence is None else lambda: evaluate(kl) + draw.dependence
+                parts["kl"], pull_kl = divergence(draw)
             else:
                 parts["log_prior"], pull_prior = prior(draw.z)
                 parts["log_posterior"] = draw.log_prob
@@ -160,7 +167,7 @@ class LatentVariableModel(NetworkModel):
                 to_z = pull_decoder(pull_likelihood(to_log_likelihood))
                 to_z = to_z if condition is None else to_z[..., : draw.z.shape[-1]]
                 if divergence is not None:
-                    pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl), to_kl))
+                    pull_encoder(pull_posterior(to_z, None, *pull_kl(to_kl)))
                     return
                 to_z = to_z + pull_prior(to_log_prior)
                 if path is not None:

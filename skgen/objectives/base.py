@@ -43,7 +43,8 @@ class Objective(ABC):
 
     def cotangents(self, terms: Terms, kl_weight: float) -> Cotangents:
         """Derivatives of the sum over examples by each term; by autograd unless overridden."""
-        names = ["log_likelihood", *(["kl"] if terms.has_kl else ["log_prior", "log_posterior"])]
+        by_kl = terms.has_kl and not self.needs_log_weights
+        names = ["log_likelihood", *(["kl"] if by_kl else ["log_prior", "log_posterior"])]
         with torch.enable_grad():
             leaves = {name: getattr(terms, name).detach().requires_grad_() for name in names}
             value = self(Terms(**leaves, n_draws=terms.n_draws), kl_weight).sum()

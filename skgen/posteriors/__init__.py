@@ -5,6 +5,7 @@ To add one, write a file with spec and module and name the spec in ``POSTERIORS`
 
 from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
 from skgen.posteriors.boxed import BoxedPosterior
+from skgen.posteriors.categorical import CategoricalPosterior
 from skgen.posteriors.diagonal import Diagonal, DiagonalPosterior
 from skgen.posteriors.flow import Flow, FlowPosterior
 from skgen.posteriors.full import Full, FullPosterior
@@ -14,6 +15,7 @@ POSTERIORS: dict[str, type[PosteriorSpec]] = {"diagonal": Diagonal, "full": Full
 __all__ = [
     "POSTERIORS",
     "BoxedPosterior",
+    "CategoricalPosterior",
     "Diagonal",
     "DiagonalPosterior",
     "Draw",

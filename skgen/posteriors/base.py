@@ -107,6 +107,10 @@ class Posterior(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot turn draws back into noise: choose another posterior.")
 
+    def relaxed(self, parameters: Tensor, noise: Tensor) -> Draw:
+        """Draws with a gradient, near those of :meth:`draw`, for families whose draws have none; for training."""
+        return self.draw(parameters, noise)
+
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Gradient of log q(z; parameters) by z at the draws, with the parameters fixed, of the draws' shape."""
 
@@ -132,7 +136,7 @@ class Posterior(nn.Module, ABC):
             known: list[bool] = []
 
             def parts(leaf: Tensor) -> tuple[Tensor, ...]:
-                draw = self.draw(leaf, noise)
+                draw = self.relaxed(leaf, noise)
                 found = (draw.z, evaluate(draw.log_prob), draw.mean, draw.log_scale, draw.dependence)
                 known.extend(part is not None for part in found)
                 return tuple(part for part in found if part is not None)

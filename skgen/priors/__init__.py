@@ -5,6 +5,7 @@ Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models tha
 """
 
 from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
+from skgen.priors.categorical import Categorical, CategoricalPrior
 from skgen.priors.conjugate import Conjugate
 from skgen.priors.flow import Flow, FlowPrior
 from skgen.priors.mixture import Mixture, MixturePrior
@@ -18,6 +19,7 @@ PRIORS: dict[str, type[PriorSpec]] = {
     "vamp": Vamp,
     "flow": Flow,
     "uniform": Uniform,
+    "categorical": Categorical,
 }
 PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 
@@ -25,6 +27,8 @@ __all__ = [
     "PRIORS",
     "PRIORS_ON_PARAMETERS",
     "AmortisedModel",
+    "Categorical",
+    "CategoricalPrior",
     "Conjugate",
     "Flow",
     "FlowPrior",

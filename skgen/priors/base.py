@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
-from skgen._terms import Part
+from skgen._terms import Part, evaluate
 from skgen._trace import Pullback, Tracer, autograd_trace
-from skgen.posteriors.base import Posterior
+from skgen.posteriors.base import Draw, Posterior
 
 
 class TrainingRows(Protocol):
@@ -64,6 +64,8 @@ class Prior(nn.Module, ABC):
     """Whether :meth:`start` from draws maximises their likelihood."""
     support: tuple[float, float] | None = None
     """Bounds of each component, None for all real numbers."""
+    n_clusters = 0
+    """Number of components that draws have labels of, in a prior that is a mixture."""
 
     def __init__(self, n_components: int, n_latent: int | None = None) -> None:
         super().__init__()
@@ -80,6 +82,10 @@ class Prior(nn.Module, ABC):
     def adapted(self, posterior: Posterior) -> Posterior:
         """The posterior brought from the space of its family to that of the prior."""
         return posterior
+
+    def states(self) -> Tensor | None:
+        """All values of z where they are few, (states, n_latent), so that models sum over them; else None."""
+        return None
 
     def connect(self, model: AmortisedModel) -> None:
         """Take what the prior needs of the model that it becomes part of, and make parameters of the size of rows."""
@@ -109,6 +115,13 @@ class Prior(nn.Module, ABC):
         """KL(N(mean, scale^2) || p) of each component, (batch, n_components); None without a closed form."""
         return None
 
+    def closed_kl(self, draw: Draw) -> Tensor | None:
+        """KL(q || p) of each component, (batch, n_components), for the posterior of a draw; None if not closed."""
+        if draw.mean is None or draw.log_scale is None:
+            return None
+        kl = self.normal_kl(draw.mean, draw.log_scale)
+        return kl if kl is None or draw.dependence is None else kl + draw.dependence
+
     def tracer(self) -> Tracer:
         """``trace(z)`` returns log_prob and ``pullback(cotangent) -> gradient of z``."""
 
@@ -136,6 +149,21 @@ class Prior(nn.Module, ABC):
 
         return trace
 
+    def kl_tracer(self) -> Tracer:
+        """``trace(draw)`` returns :meth:`closed_kl` and ``pullback(cotangent)``, what the draw's pullback takes of it.
+
+        That is the gradients of mean, log_scale and dependence. The value may come as a function that computes it.
+        """
+        normal = self.normal_kl_tracer()
+
+        def trace(draw: Draw) -> tuple[Part, Pullback]:
+            kl, pull = normal(draw.mean, draw.log_scale, draw.scale)
+            dependence = draw.dependence
+            value = kl if dependence is None else lambda: evaluate(kl) + dependence
+            return value, lambda cotangent: (*pull(cotangent), cotangent)
+
+        return trace
+
 
 @dataclass
 class PriorSpec(Spec, ABC):
@@ -150,6 +178,19 @@ class PriorSpec(Spec, ABC):
     def pretraining(self) -> float | int:
         """Epochs, or the share of them, before the prior starts from rows; the KL has weight 0 until then."""
         return 0
+
+    @property
+    def temperatures(self) -> tuple[float, float, float | int] | None:
+        """First and last temperature of relaxed draws, and the epochs, or the share of them, from one to the other."""
+        return None
+
+    def n_latent(self, n_components: int) -> int:
+        """Numbers that the decoder sees of z."""
+        return n_components
+
+    def has_exact_sums(self, n_components: int) -> bool:
+        """Whether z has so few values that models sum over them."""
+        return False
 
     @abstractmethod
     def build(self, n_components: int) -> Prior:

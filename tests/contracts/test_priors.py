@@ -8,12 +8,12 @@ from skgen._terms import evaluate
 from skgen.distributions.logistic import box_from_reals
 from skgen.priors import PRIORS, Prior, PriorSpec
 from tests.oracles import within
-from tests.parts import PRIOR_SPECS, model_from, normal
+from tests.parts import REAL_PRIOR_SPECS, model_from, normal
 
 COMPONENTS = 3
 N_DRAWS = 20000
 
-pytestmark = pytest.mark.parametrize("spec", PRIOR_SPECS)
+pytestmark = pytest.mark.parametrize("spec", REAL_PRIOR_SPECS)
 
 
 def model_of(spec, generator, n_components=COMPONENTS):

@@ -6,10 +6,10 @@ from skgen.models.latent_variable import LatentVariableModel
 from skgen.objectives import IWAE, DReG
 from skgen.training.flat import FlatParameters
 from tests.oracles import linear_gaussian_log_prob, log_likelihood_by_quadrature, process_state
-from tests.parts import LIKELIHOOD_SPECS, PRIOR_SPECS, model_from, normal, rows_from
+from tests.parts import LIKELIHOOD_SPECS, REAL_PRIOR_SPECS, model_from, normal, rows_from
 
 
-@pytest.mark.parametrize("prior", PRIOR_SPECS)
+@pytest.mark.parametrize("prior", REAL_PRIOR_SPECS)
 @pytest.mark.parametrize("likelihood", LIKELIHOOD_SPECS)
 def test_the_mean_importance_weight_is_the_likelihood(prior, likelihood, generator):
     model = model_from(likelihood, prior=prior, n_components=1, generator=generator)
