@@ -11,8 +11,10 @@ from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
 from skgen.estimators._prior_start import PriorStart
+from skgen.estimators._resemblance import report_of, resemblance
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
+from skgen.objectives.resemblance import ResemblanceObjective
 from skgen.posteriors import POSTERIORS, PosteriorSpec
 from skgen.priors import PRIORS, NormalPrior, PriorSpec
 from skgen.training.optimizers import SOLVERS
@@ -72,7 +74,15 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
             learnt["weights_"] |= prior_weights(prior)
         return learnt
 
+    @property
+    def score_kind(self):
+        """What scores are: "bound", or "pseudo" where training did not maximise a likelihood."""
+        return "bound" if self.reconstruction is None else "pseudo"
+
     def _objective(self, model):
+        if self.reconstruction is not None:
+            name, read = report_of(self.reconstruction, self.n_features_in_)
+            return ResemblanceObjective(name, read, self.free_bits, self._n_features_out)
         if callable(self.objective):
             if model.missing:
                 raise ValueError(
@@ -89,6 +99,9 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
     def _loss(self, model, batches, generator):
         objective = self._objective(model)
         objective.try_out(self.n_draws)
+        if self.reconstruction is not None:
+            shape = self._image_shape()
+            model.resemblance = resemblance(self.reconstruction, model, shape, self._running_moments)
         closed_kl = not objective.needs_log_weights and model.has_closed_kl()
         noise, n_draws = self._training_noise(model, batches, objective, generator)
         loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)

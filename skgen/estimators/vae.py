@@ -76,6 +76,11 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         How the weight of the KL comes to ``beta`` over ``kl_warmup`` epochs: it rises once, or it rises and falls back
         four times, or it is ``beta`` from the first epoch on.
         prior and posterior have no closed form.
+    reconstruction : {"ssim"} or callable, default=None
+        What training maximises in place of log p(x | z), **no likelihood**: the structural similarity of the mean of
+        p(x | z) and the row as images, or their likeness in the features of a network, a callable from images
+        (n, channels, height, width) to a tensor or a list of tensors (n, channels, ...). Scores stay those of the
+        likelihood, which is then untrained, and ``score_kind`` is "pseudo".
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
         Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
         warm-up, and suit small models.
@@ -190,6 +195,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
+        "reconstruction": [StrOptions({"ssim"}), callable, None],
         **OPTIMISATION,
         "n_init": [Interval(Integral, 1, None, closed="left")],
         **STOPPING,
@@ -222,6 +228,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         beta=1.0,
         kl_warmup=0.1,
         free_bits=0.0,
+        reconstruction=None,
         # optimisation
         solver="adam",
         learning_rate=1e-3,
@@ -264,6 +271,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.beta = beta
         self.kl_warmup = kl_warmup
         self.free_bits = free_bits
+        self.reconstruction = reconstruction
         self.solver = solver
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule

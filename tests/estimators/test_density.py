@@ -54,5 +54,5 @@ def test_only_an_estimator_of_a_density_is_tagged_as_one():
     assert issubclass(Autoencoder, RowScores)
     assert Autoencoder().__sklearn_tags__().estimator_type is None
     assert VariationalAutoencoder().__sklearn_tags__().estimator_type == "density_estimator"
-    assert (Autoencoder.score_kind, VariationalAutoencoder.score_kind) == ("pseudo", "bound")
+    assert (Autoencoder().score_kind, VariationalAutoencoder().score_kind) == ("pseudo", "bound")
     assert VariationalAutoencoder(likelihood="bernoulli").score_measure == "mass"
