@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skgen.objectives import OBJECTIVES
+from skgen.posteriors import Diagonal
+from skgen.priors import Categorical
 from skgen.training.optimizers import SOLVERS
 
 
@@ -40,6 +42,11 @@ def _redraws(estimator):
     return estimator.likelihood_.build(estimator.n_features_in_).redraws
 
 
+def _relaxes(estimator):
+    spec = estimator.prior_
+    return spec.temperatures is not None and not spec.has_exact_sums(estimator.n_components)
+
+
 TRAITS = {
     "line search": Trait("solver", lambda e: SOLVERS[e.solver].line_search),
     "dropout": Trait("dropout", lambda e: e.dropout > 0),
@@ -56,11 +63,19 @@ TRAITS = {
     "resemblance": Trait("reconstruction", lambda e: e.reconstruction is not None),
     "fitted afterwards": Trait("prior_fit", lambda e: e.prior_fit == "aggregate"),
     "nothing to fit": Trait("prior", lambda e: not e.prior_.fits_draws),
+    "categorical": Trait("prior", lambda e: isinstance(e.prior_, Categorical)),
+    "relaxed draws": Trait("prior", _relaxes),
+    "dependent posterior": Trait("posterior", lambda e: not isinstance(e.posterior_, Diagonal)),
+    "refinement": Trait("refine_steps", lambda e: e.refine_steps > 0),
     "cycles": Trait("kl_schedule", lambda e: e.kl_schedule == "cyclical"),
 }
 """By name; a new axis adds its own."""
 
 _CHANGES = "a search along lines needs the same loss at every evaluation: {}, or choose solver='adam'"
+_WITHOUT_SUMS = (
+    "draws of categories have a gradient only when relaxed, which makes another bound of it: raise "
+    "prior__max_states to n_categories ** n_components, so that states are summed over, or choose {}"
+)
 _WITHOUT_KL = "the KL is not a term of this objective: {} or choose objective='elbo'"
 
 CELLS = {
@@ -68,6 +83,11 @@ CELLS = {
     ("line search", "redrawn rows"): _CHANGES.format("choose a likelihood that does not redraw rows"),
     ("line search", "another gradient"): "the gradient is not that of the value that a search along lines compares: "
     "choose objective='iwae', or solver='adam'",
+    ("line search", "relaxed draws"): _WITHOUT_SUMS.format("solver='adam'"),
+    ("refinement", "relaxed draws"): _WITHOUT_SUMS.format("refine_steps=0"),
+    ("categorical", "another gradient"): "draws of categories have no path for its gradient: choose objective='iwae'",
+    ("categorical", "dependent posterior"): "the posterior is then one of independent categorical variables: set "
+    "posterior='diagonal'",
     ("line search", "cycles"): _CHANGES.format("set kl_schedule='constant'"),
     ("bound at weight 1", "another weight"): "it is a bound only for beta=1: set it so, or choose objective='elbo'",
     ("weights of draws", "free bits"): _WITHOUT_KL.format("set free_bits=0"),
