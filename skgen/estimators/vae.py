@@ -65,6 +65,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         lower the noise of the gradient.
     beta : float, default=1.0
         Final weight of the KL in training. Scores, history and early stopping always use weight 1.
+    kl_schedule : {"linear", "cyclical", "constant"}, default="linear"
+        How the weight of the KL comes to ``beta`` over ``kl_warmup`` epochs: it rises once, or it rises and falls back
+        four times, or it is ``beta`` from the first epoch on.
     kl_warmup : float or int, default=0.1
         Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number of epochs (int).
     target_kl : float, default=None
@@ -72,9 +75,6 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         KL. The target rises from 0 by ``kl_schedule``.
     free_bits : float, default=0.0
         Nats per latent variable and row below which the KL is not penalised in training; for a row as a whole where
-    kl_schedule : {"linear", "cyclical", "constant"}, default="linear"
-        How the weight of the KL comes to ``beta`` over ``kl_warmup`` epochs: it rises once, or it rises and falls back
-        four times, or it is ``beta`` from the first epoch on.
         prior and posterior have no closed form.
     reconstruction : {"ssim"} or callable, default=None
         What training maximises in place of log p(x | z), **no likelihood**: the structural similarity of the mean of
@@ -193,7 +193,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "objective": [StrOptions(set(OBJECTIVES)), callable],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_schedule": [StrOptions(set(KL_SCHEDULES))],
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
+        "target_kl": [Interval(Real, 0, None, closed="left"), None],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "reconstruction": [StrOptions({"ssim"}), callable, None],
         **OPTIMISATION,
@@ -215,9 +217,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         posterior="diagonal",
         # networks
         network="mlp",
-        "kl_schedule": [StrOptions(set(KL_SCHEDULES))],
         image_shape=None,
-        "target_kl": [Interval(Real, 0, None, closed="left"), None],
         hidden_layer_sizes=None,
         decoder_hidden_layer_sizes=None,
         activation="relu",
@@ -226,7 +226,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         objective="elbo",
         n_draws=1,
         beta=1.0,
+        kl_schedule="linear",
         kl_warmup=0.1,
+        target_kl=None,
         free_bits=0.0,
         reconstruction=None,
         # optimisation
@@ -250,9 +252,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         refine_steps=0,
         device="cpu",
         precision="float32",
-        kl_schedule="linear",
         random_state=None,
-        target_kl=None,
         verbose=0,
     ):
         self.n_components = n_components
@@ -269,7 +269,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.objective = objective
         self.n_draws = n_draws
         self.beta = beta
+        self.kl_schedule = kl_schedule
         self.kl_warmup = kl_warmup
+        self.target_kl = target_kl
         self.free_bits = free_bits
         self.reconstruction = reconstruction
         self.solver = solver
@@ -292,5 +294,3 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
-        self.kl_schedule = kl_schedule
-        self.target_kl = target_kl
