@@ -1,0 +1,69 @@
+import math
+
+import pytest
+import torch
+
+from skgen._trace import autograd_trace
+from skgen.models.critic import ConcatCritic, SeparableCritic
+from skgen.objectives.mutual_information import infonce
+from skgen.training.flat import FlatParameters
+from skgen.training.optimizers import SOLVERS
+from tests.oracles import process_state
+from tests.parts import normal
+
+LOG_2 = math.log(2)
+CRITICS = [ConcatCritic, SeparableCritic]
+
+
+def critic_from(kind, generator, n_x=3, n_z=2):
+    critic = kind(n_x, n_z, (16,)).double()
+    critic.reset(generator)
+    return critic
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+def test_a_matrix_holds_the_scores_of_all_pairs(kind, generator):
+    critic = critic_from(kind, generator)
+    x, z = normal(4, 3, generator=generator), normal(5, 2, generator=generator)
+    matrix = critic.matrix(x, z)
+    assert matrix.shape == (4, 5)
+    for i in range(5):
+        torch.testing.assert_close(matrix[:, i], critic(x, z[i].expand(4, -1)))
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+def test_initial_weights_come_from_the_generator_alone(kind, generator):
+    before = process_state()
+    state = generator.get_state()
+    first = critic_from(kind, generator)
+    generator.set_state(state)
+    second = critic_from(kind, generator)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert process_state() == before
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+def test_a_critic_learns_the_information_of_pairs_that_share_a_sign(kind, generator):
+    critic = critic_from(kind, generator, 1, 1)
+    flat = FlatParameters(critic)
+    optimizer = SOLVERS["adam"](flat)
+
+    def pairs(n):
+        x = normal(n, 1, generator=generator)
+        return x, x.sign() * normal(n, 1, generator=generator).abs()
+
+    def gradient():
+        flat.gradient.zero_()
+        x, z = pairs(64)
+        _, pullback = autograd_trace(lambda: infonce(critic.matrix(x, z)))
+        pullback(torch.tensor(-1.0).double())
+        return flat.gradient
+
+    for _ in range(400):
+        optimizer.step(gradient, 0.005)
+    with torch.no_grad():
+        values = torch.stack([infonce(critic.matrix(*pairs(300))) for _ in range(20)])
+    # One bit is log 2 nats, which no critic exceeds in expectation and a trained one comes close to.
+    error = values.std() / 20**0.5
+    assert LOG_2 - 0.1 < values.mean() < LOG_2 + 5 * error
