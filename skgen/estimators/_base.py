@@ -159,10 +159,11 @@ class GradientEstimator(FittedModule):
         return X, metadata | {"X_val": X_val}, data
 
     def _check_validation_rows(self, X_val):
-        numbers = self._encode_rows(X_val)
+        shape = np.shape(X_val)
+        if len(shape) == 2 and shape[1] != self.n_features_in_:
+            raise ValueError(f"X_val has {shape[1]} features, but X has {self.n_features_in_}.")
+        numbers = self._encode_rows(X_val, input_name="X_val")
         rows = check_array(numbers, dtype=[np.float64, np.float32], input_name="X_val", **self._row_checks)
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(f"X_val has {rows.shape[1]} features, but X has {self.n_features_in_}.")
         validate_data(self, X_val, reset=False, skip_check_array=True)
         return self._in_support(rows, training=True)
 

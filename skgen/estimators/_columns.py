@@ -185,9 +185,9 @@ class ColumnsEstimator:
         tags.input_tags.categorical = tags.input_tags.string = takes_categories
         return tags
 
-    def _encode_rows(self, X, *, training=False, reset=False):
+    def _encode_rows(self, X, *, training=False, reset=False, input_name="X"):
         spec = self._likelihood_spec() if training else self._read_likelihood
-        table = self._table_of(X, by_column=isinstance(spec, Auto | Categorical | Columns))
+        table = self._table_of(X, input_name, by_column=isinstance(spec, Auto | Categorical | Columns))
         if training:
             self._read_likelihood = spec
             self._table = None if reset else self._table
@@ -200,14 +200,19 @@ class ColumnsEstimator:
             self._table = table.without_rows() if reset else self._table
         return encoded(table, self._read_likelihood)
 
-    def _table_of(self, X, *, by_column):
+    def _table_of(self, X, input_name, *, by_column):
         """The table that rows are, or None where they are all numbers and the likelihood knows no columns."""
         table = table_of(X)
         if table is not None and 0 in np.shape(X):
             return None  # refused for its shape
         if table is None and by_column:
-            checked = check_array(X, dtype=[np.float64, np.float32], estimator=self, **self._row_checks)
-            return array_table(checked)
+            checks = {
+                "dtype": [np.float64, np.float32],
+                "input_name": input_name,
+                "estimator": self,
+                **self._row_checks,
+            }
+            return array_table(check_array(X, **checks))
         if by_column or table is None:
             return table
         return None if all(column.kind in NUMERIC for column in table.columns) else table

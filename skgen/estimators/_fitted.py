@@ -39,7 +39,7 @@ class ModuleHolder(IterativeEstimator):
         described by what was fitted.
         """
 
-    def _encode_rows(self, X, *, training=False, reset=False):
+    def _encode_rows(self, X, *, training=False, reset=False, input_name="X"):
         """Rows as numbers, where columns may be something else; the very X where there is nothing to do.
 
         Otherwise names and number of the columns have been checked. ``training`` and ``reset`` say that the rows are

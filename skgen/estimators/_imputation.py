@@ -38,7 +38,7 @@ class Imputation:
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_imputations, n_samples, n_features)
-            The rows, their observed entries unchanged.
+            The rows, their observed entries unchanged. Where ``sample`` gives tables, a table or a list of them.
         """
         check_choice(method, ("mean", "sample"), "method")
         check_count(n_draws, "n_draws")
@@ -53,7 +53,9 @@ class Imputation:
             else:
                 values = self._conditional_draws(X[index], len(filled), n_draws, random_state)
             filled[:, index] = np.where(np.isnan(X[index]), values, X[index])
-        return filled[0] if n_imputations is None else filled
+        if n_imputations is None:
+            return self._decode_rows(filled[0])
+        return filled if self._table is None else [self._decode_rows(rows) for rows in filled]
 
     def _conditional_means(self, X, n_draws):
         """Conditional means of rows, (1, n_samples, n_features)."""

@@ -157,6 +157,8 @@ def _kind_of(values):
 
 def _numbers(column, library):
     """A column as an array of numbers, missing ones NaN; float32 stays what it is."""
+    if library == "numpy" and column.dtype != object:
+        return column
     if library == "pandas":
         wanted = np.float32 if str(column.dtype).lower().startswith("float32") else np.float64
         if str(column.dtype) != "object":

@@ -75,6 +75,8 @@ CONFIGURATIONS = {
     "vae-dynamic": vae(likelihood=Bernoulli("dynamic")),
     "vae-student": vae(likelihood="student_t"),
     "vae-poisson": vae(likelihood="poisson"),
+    "vae-auto": vae(likelihood="auto"),
+    "vae-columns": vae(likelihood=[("even", "gaussian", slice(0, None, 2)), ("odd", "bernoulli", slice(1, None, 2))]),
     "vae-iwae": vae(objective="iwae", n_draws=5),
     "vae-linear-lbfgs": vae(hidden_layer_sizes=(), solver="lbfgs"),
     "vae-gated-dropout": vae(activation="gated", dropout=0.2),
