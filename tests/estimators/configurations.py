@@ -95,6 +95,7 @@ CONFIGURATIONS = {
         posterior=posteriors.Flow(hidden_layer_sizes=4, n_context=2),
     ),
     "vae-refined": vae(refine_steps=3, n_score_draws=16),
+    "vae-restarts": vae(n_init=2),
     "vae-float64": vae(precision="float64"),
     "vae-bfloat16": vae(precision="bfloat16"),
     "vae-sgd": vae(solver="sgd", learning_rate=0.01, max_grad_norm=1.0, learning_rate_schedule="cosine"),
@@ -172,15 +173,17 @@ CLASSIFIERS = {
 
 STACKS = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBMStack)]
 """Configurations of stacks of Boltzmann machines, which learn them one after the other."""
+RESTARTED = ["vae-restarts"]
+"""Configurations of networks that are fitted several times."""
 NETWORKS = [
     name
     for name, estimator in CONFIGURATIONS.items()
-    if hasattr(estimator, "hidden_layer_sizes") and name not in STACKS
+    if hasattr(estimator, "hidden_layer_sizes") and name not in STACKS + RESTARTED
 ]
-"""Configurations that learn by gradient steps over epochs."""
+"""Configurations that learn by gradient steps over epochs, in one run."""
 MACHINES = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBM)]
 """Configurations of Boltzmann machines, which learn by gradient steps too."""
-EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + MACHINES + STACKS]
+EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + RESTARTED + MACHINES + STACKS]
 """Configurations that learn by iterations of EM."""
 
 CLOSED_FORM = ["pca", "pca-two", "pca-share", "pca-mle", "pca-ard"]
