@@ -6,6 +6,8 @@ from skgen.estimators._tables import NUMERIC
 from skgen.likelihoods import LIKELIHOODS, Columns
 
 FAMILIES = ("categorical", "bernoulli", "poisson", "negative_binomial", "gaussian")
+LEAST_VALUES = 3
+"""Distinct values below which a column is not taken for counts."""
 MOST_DISPERSED = 2.0
 """Ratio of variance and mean above which counts are more than Poisson."""
 GLANCE = 1000
@@ -31,7 +33,7 @@ def _family(auto, table, i):
     if known.tolist() == [0, 1]:
         return "bernoulli"
     mean, variance = values.mean(), values.var()
-    if len(known) > auto.max_count_values or known[-1] <= 1 or known[0] > 0 or variance < mean:
+    if not LEAST_VALUES <= len(known) <= auto.max_count_values or known[0] > 0 or variance < mean:
         return "gaussian"
     return "negative_binomial" if variance > MOST_DISPERSED * mean else "poisson"
 

@@ -321,8 +321,8 @@ class Auto(LikelihoodSpec):
     * Text, categories and booleans: "categorical".
     * Numbers 0 and 1: "bernoulli".
     * Counts: "poisson", or "negative_binomial" where the variance is more than twice the mean. Counts are whole
-      numbers from 0 up, with few distinct values and a variance of at least the mean, which every latent-variable
-      model of Poisson columns has. Ratings from 1 to 5, ages, years and numbers of a postcode are none.
+      numbers from 0 up, with three or more but few distinct values and a variance of at least the mean, which every
+      latent-variable model of Poisson columns has. Ratings from 1 to 5, ages, years and postcodes are none.
     * Other numbers: "gaussian".
 
     Parameters
