@@ -206,6 +206,11 @@ class _Annealing:
     """Annealed chains of some standardised rows (batch, features), in tiles of chains."""
 
     def __init__(self, estimator, model, x, seed, n_chains, betas):
+        if not model.posterior.has_path:
+            raise ValueError(
+                "Annealed importance sampling moves along gradients, which latent variables that are categories do not "
+                "have: use method='importance', or another prior."
+            )
         # Gradients go through what inference does not let them.
         with torch.inference_mode(False), torch.no_grad():
             self.x = x.clone().to(model.scale.device).double()

@@ -29,7 +29,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     ----------
     n_components : int, default=2
         Number of latent variables.
-    prior : {"normal", "mixture", "vamp", "flow", "uniform"} or PriorSpec, default="normal"
+    prior : {"normal", "mixture", "vamp", "flow", "uniform", "categorical"} or PriorSpec, default="normal"
         Distribution of the latent variables, see :mod:`skgen.priors`. With "mixture" the model has clusters:
         ``predict``, ``predict_proba`` and ``sample(n, component=k)``.
     prior_fit : {"joint", "aggregate"}, default="joint"

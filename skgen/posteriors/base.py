@@ -45,6 +45,9 @@ class Posterior(nn.Module, ABC):
     normal_margins = False
     """Whether each component is normal."""
 
+    has_path = True
+    """Whether draws have derivatives by the noise and the parameters."""
+
     def __init__(self, n_components: int, n_parameters: int, n_noise: int | None = None) -> None:
         super().__init__()
         self.n_components = n_components

@@ -23,6 +23,7 @@ class CategoricalPosterior(Posterior):
         In force; training changes it in place.
     """
 
+    has_path = False
     temperature: Tensor
 
     def __init__(self, n_components: int, n_categories: int) -> None:

@@ -88,6 +88,8 @@ CONFIGURATIONS = {
     "vae-aggregate": vae(prior=Mixture(3), prior_fit="aggregate"),
     "vae-vamp": vae(prior=Vamp(4)),
     "vae-uniform": vae(prior="uniform"),
+    "vae-discrete": vae(prior=priors.Categorical(3)),
+    "vae-discrete-drawn": vae(3, prior=priors.Categorical(5)),
     "vae-conv": vae(network="conv", hidden_layer_sizes=(3, 4)),
     "vae-full": vae(3, posterior="full"),
     "vae-flow": vae(
