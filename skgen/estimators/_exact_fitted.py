@@ -1,5 +1,6 @@
 """What every estimator with an exact posterior offers its users, once its parameters are there."""
 
+import functools
 from abc import abstractmethod
 
 import numpy as np
@@ -11,6 +12,7 @@ from skgen._rows import Rows
 from skgen._spec import check_choice
 from skgen.estimators._arrays import as_tensor, resolve_device
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._imputation import drawn_tables
 from skgen.estimators._iterative import IterativeEstimator
 from skgen.estimators._warnings import warn_user
 
@@ -110,7 +112,7 @@ class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEsti
         # Squares beyond float64 may leave no number.
         return np.where(np.isnan(values), -np.inf, values).astype(values.dtype)
 
-    def impute(self, X, *, method="mean", random_state=None):
+    def impute(self, X, *, method="mean", n_imputations=None, random_state=None):
         """Fill in missing entries from their distribution given the observed ones.
 
         Parameters
@@ -119,16 +121,21 @@ class FittedExact(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEsti
             Rows, NaN where an entry is missing.
         method : {"mean", "sample"}, default="mean"
             Conditional means, or draws from the conditional distribution.
+        n_imputations : int, default=None
+            Number of tables to draw, for multiple imputation, whatever the method; None gives a single one.
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
+        X : ndarray of shape (n_samples, n_features) or (n_imputations, n_samples, n_features)
             The rows, their observed entries unchanged.
         """
         check_choice(method, ("mean", "sample"), "method")
         check_is_fitted(self)
+        if n_imputations is not None:
+            draw = functools.partial(self.impute, method="sample", random_state=random_state)
+            return drawn_tables(draw, X, n_imputations)
         generator = self._generator(random_state, self._fitted()[2]) if method == "sample" else None
         center = torch.from_numpy(self.center_).to(self._fitted()[2])
 

@@ -6,10 +6,19 @@ import numpy as np
 
 from skgen._spec import check_choice, check_count
 from skgen.distributions.normal import sobol_normal
+from skgen.estimators._sklearn import _num_samples, _safe_indexing
 from skgen.models.imputation import conditional_draws, conditional_mean
 
 BLOCK = 64
 """Draws of z that are held at once."""
+
+
+def drawn_tables(draw, X, n_imputations):
+    """Tables that ``draw`` fills in, (n_imputations, n_samples, n_features); each row has draws of its own in them."""
+    check_count(n_imputations, "n_imputations")
+    # Copies of a row lie together, so that what is computed for its pattern serves all of them.
+    drawn = draw(_safe_indexing(X, np.repeat(np.arange(_num_samples(X)), n_imputations)))
+    return np.ascontiguousarray(drawn.reshape(-1, n_imputations, drawn.shape[1]).swapaxes(0, 1))
 
 
 class Imputation:

@@ -1,5 +1,7 @@
 """What a fitted Boltzmann machine offers its users."""
 
+import functools
+
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -8,6 +10,7 @@ from skgen._spec import check_choice, check_count
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._imputation import drawn_tables
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
 from skgen.models.enumeration import MOST_STATES
@@ -154,7 +157,7 @@ class FittedMachine(DensityEstimator, GradientEstimator):
 
         return self._map_rows(v, walked)[0]
 
-    def impute(self, X, *, method="mean", n_steps=200, random_state=None):
+    def impute(self, X, *, method="mean", n_imputations=None, n_steps=200, random_state=None):
         """Fill in missing entries from their distribution given the observed ones, by Gibbs sampling.
 
         Observed cells are held fast, missing ones are free units.
@@ -166,6 +169,8 @@ class FittedMachine(DensityEstimator, GradientEstimator):
         method : {"mean", "sample"}, default="mean"
             Conditional means, averaged over the second half of the steps (of categories the most probable), or draws
             from the conditional distribution.
+        n_imputations : int, default=None
+            Number of tables to draw, for multiple imputation, whatever the method; None gives a single one.
         n_steps : int, default=200
             Gibbs steps of the chain of each row.
         random_state : int, RandomState instance or None, default=None
@@ -173,12 +178,15 @@ class FittedMachine(DensityEstimator, GradientEstimator):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
+        X : ndarray of shape (n_samples, n_features) or (n_imputations, n_samples, n_features)
             The rows, their observed entries unchanged.
         """
         check_choice(method, ("mean", "sample"), "method")
         check_count(n_steps, "n_steps")
         check_is_fitted(self)
+        if n_imputations is not None:
+            draw = functools.partial(self.impute, method="sample", n_steps=n_steps, random_state=random_state)
+            return drawn_tables(draw, X, n_imputations)
         checks = self._row_checks | {"ensure_all_finite": "allow-nan"}
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], **checks)
         rows = as_rows(self._in_support(X, training=False))[:]

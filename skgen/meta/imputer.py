@@ -30,8 +30,8 @@ class GenerativeImputer(WeightedFit, TransformerMixin, MetaEstimatorMixin, BaseE
         The density. None stands for one normal distribution, fitted to standardised columns with a thousandth added to
         their variances, until an iteration gains less than 0.3 nats per row: what comes after that is fitted to noise
         more often than not. For incomplete training rows it must take missing entries, as GaussianMixture,
-        ProbabilisticPCA, FactorAnalysis, MixtureOfFactorAnalyzers, BayesianGaussianMixture and RBM of skgen do, or a
-        search or a selector over these.
+        ProbabilisticPCA, FactorAnalysis, MixtureOfFactorAnalyzers, BayesianGaussianMixture and VariationalAutoencoder of
+        skgen do, or a search or a selector over these.
     sample_posterior : bool, default=False
         Whether ``transform`` fills in draws in place of means. Draws have the variance that means lack; they depend on
         ``random_state`` and the observed entries of their row only, so that a row gets the same draw in any company.
@@ -209,8 +209,8 @@ class GenerativeImputer(WeightedFit, TransformerMixin, MetaEstimatorMixin, BaseE
             raise TypeError(
                 f"X has {missing.sum()} missing entries, which the fit of {type(unwrapped(estimator)).__name__} does "
                 "not take. Estimators that do: GaussianMixture, ProbabilisticPCA, FactorAnalysis, "
-                "MixtureOfFactorAnalyzers, BayesianGaussianMixture and RBM of skgen. Others can be fitted to complete "
-                "rows."
+                "MixtureOfFactorAnalyzers, BayesianGaussianMixture and VariationalAutoencoder of skgen. Others can be "
+                "fitted to complete rows."
             )
 
     def _drawn(self, model, rows):

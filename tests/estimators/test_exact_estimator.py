@@ -122,6 +122,18 @@ def test_gaps_are_filled_in_by_draws_from_the_conditional_distribution():
         fitted.impute(X, method="median")
 
 
+def test_several_tables_have_draws_of_their_own():
+    X = np.array([[1.0, np.nan, 2.0], [np.nan, np.nan, np.nan], [0.5, 1.0, 2.0]])[:, : KNOWN.n_features_in_]
+    tables = KNOWN.impute(X, n_imputations=5, random_state=0)
+    assert tables.shape == (5, *X.shape)
+    seen = ~np.isnan(X)
+    for i, table in enumerate(tables):
+        np.testing.assert_array_equal(table[seen], X[seen])
+        assert all((table != other)[~seen].all() for other in tables[:i])
+    with pytest.raises(ValueError, match="n_imputations"):
+        KNOWN.impute(X, n_imputations=0)
+
+
 def test_a_column_of_gaps_is_named():
     X = rows()
     X[:, 1] = np.nan

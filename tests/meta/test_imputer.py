@@ -10,7 +10,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgen import GaussianMixture, ProbabilisticPCA
+from skgen import GaussianMixture, ProbabilisticPCA, VariationalAutoencoder
 from skgen.meta import DensitySelector
 from skgen.meta.imputer import GenerativeImputer
 
@@ -20,6 +20,14 @@ NAN = np.nan
 def complete(n_rows=400, seed=0):
     random = np.random.default_rng(seed)
     return random.normal(size=(n_rows, 4)) @ random.normal(size=(4, 4)) + random.normal(size=4) * 10
+
+
+def network():
+    return VariationalAutoencoder(2, hidden_layer_sizes=(8,), max_iter=20, random_state=0)
+
+
+def through_scaler(estimator):
+    return make_pipeline(StandardScaler(), estimator)
 
 
 def holes(X, share=0.3, seed=1):
@@ -53,6 +61,18 @@ def test_incomplete_training_rows_are_fitted_by_their_likelihood():
     np.testing.assert_allclose(imputer.transform(X), normal().fit(X).impute(X))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_networks_fill_in_what_their_own_imputation_does():
+    X = holes(complete(100))
+    imputer = GenerativeImputer(network()).fit(X)
+    fitted = network().fit(X)
+    # Columns that are taken out of a table lie otherwise in memory, and are added up in another order.
+    np.testing.assert_allclose(imputer.transform(X), fitted.impute(X), rtol=1e-9)
+    draws = imputer.draw(X, 3)
+    assert draws.shape == (3, 100, 4)
+    np.testing.assert_array_equal(draws[:, ~np.isnan(X)], np.broadcast_to(X[~np.isnan(X)], (3, (~np.isnan(X)).sum())))
+
+
 def test_kernels_fill_in_the_weighted_means_of_training_rows():
     X, width = complete(50), 2.0
     row = np.array([[X[0, 0], NAN, NAN, NAN]])
@@ -68,7 +88,10 @@ def test_estimators_that_take_no_missing_entries_are_refused_by_name():
         GenerativeImputer(KernelDensity(kernel="tophat")).fit(complete())
 
 
-@pytest.mark.parametrize("estimator", [None, ProbabilisticPCA(2), GaussianMixture(2, random_state=0)])
+@pytest.mark.parametrize(
+    "estimator", [None, ProbabilisticPCA(2), GaussianMixture(2, random_state=0), network(), through_scaler(network())]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_row_gets_the_same_draw_in_any_company(estimator):
     X = holes(complete(60))
     imputer = GenerativeImputer(estimator, sample_posterior=True, random_state=3).fit(X)
