@@ -7,6 +7,7 @@ from skgen.distributions.normal import standard_normal
 from skgen.estimators._annealing import Annealing
 from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
+from skgen.estimators._information import Information
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
@@ -107,6 +108,8 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         loss = self._terms_loss(model, batches, objective, noise, n_draws, closed_kl=closed_kl)
         if model.prior.starts_from_rows:
             loss.prior_start = PriorStart(model, batches, generator.initial_seed())
+        if self.mutual_information_weight:
+            loss.information = Information(model, self.mutual_information_weight, generator.initial_seed())
         if self.prior_.temperatures is not None and not self._sums:
             loss.annealing = Annealing(model.posterior, *self.prior_.temperatures[:2])
         return loss

@@ -67,6 +67,7 @@ TRAITS = {
     "relaxed draws": Trait("prior", _relaxes),
     "dependent posterior": Trait("posterior", lambda e: not isinstance(e.posterior_, Diagonal)),
     "refinement": Trait("refine_steps", lambda e: e.refine_steps > 0),
+    "critic": Trait("mutual_information_weight", lambda e: e.mutual_information_weight > 0),
     "cycles": Trait("kl_schedule", lambda e: e.kl_schedule == "cyclical"),
 }
 """By name; a new axis adds its own."""
@@ -88,6 +89,9 @@ CELLS = {
     ("categorical", "another gradient"): "draws of categories have no path for its gradient: choose objective='iwae'",
     ("categorical", "dependent posterior"): "the posterior is then one of independent categorical variables: set "
     "posterior='diagonal'",
+    ("categorical", "critic"): "draws of categories have no path for the critic's gradient: set "
+    "mutual_information_weight=0",
+    ("line search", "critic"): _CHANGES.format("set mutual_information_weight=0"),
     ("line search", "cycles"): _CHANGES.format("set kl_schedule='constant'"),
     ("bound at weight 1", "another weight"): "it is a bound only for beta=1: set it so, or choose objective='elbo'",
     ("weights of draws", "free bits"): _WITHOUT_KL.format("set free_bits=0"),

@@ -13,6 +13,9 @@ SHARED_PAIRS = 4
 """Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
 
 
+INFORMATION = "mutual_information_bound"
+"""Name of the bound on the information between rows and latent variables in a record."""
+
 @dataclass(frozen=True)
 class KLSchedule:
     """The weight of the KL: 0 for ``delay`` epochs, from where it comes to ``beta`` over ``length`` epochs.
@@ -94,6 +97,10 @@ class TermsLoss(Loss):
         Starts the prior from rows when the KL begins to count.
     annealing : Annealing or None
         Sets the temperature of relaxed draws in each epoch.
+    information : Information or None
+        Adds the gradient of a bound on the information between rows and latent variables, and gives its value.
+    condition : callable or None
+        From a batch's targets to the conditions that the trace takes; None where there are none.
     """
 
     def __init__(self, trace, objective, noise, *, offset, tile, factor=1.0):
@@ -106,6 +113,8 @@ class TermsLoss(Loss):
         self.kl_weight = 1.0
         self.prior_start = None
         self.annealing = None
+        self.information = None
+        self.condition = None
         self._constants = {}
 
     @property
@@ -128,12 +137,14 @@ class TermsLoss(Loss):
         return scheduled if self.annealing is None else scheduled | self.annealing.scheduled
 
     def buffers(self):
-        return {} if self.prior_start is None else {"prior_started": self.prior_start.prior.started}
+        started = {} if self.prior_start is None else {"prior_started": self.prior_start.prior.started}
+        return started if self.information is None else started | self.information.buffers()
 
     def load(self, buffers):
-        for name, buffer in self.buffers().items():
-            if name in buffers:
-                buffer.copy_(buffers[name])
+        if self.prior_start is not None and "prior_started" in buffers:
+            self.prior_start.prior.started.copy_(buffers["prior_started"])
+        if self.information is not None:
+            self.information.load(buffers)
 
     def __call__(self, batch, generator):
         n_rows = batch.x.shape[0]
@@ -148,7 +159,8 @@ class TermsLoss(Loss):
                 parts.append(self._part(batch.x[tile], weight, tile_noise, n_rows, generator))
                 # The next tile overwrites the networks' outputs.
                 parts[-1][0].compute()
-        return lambda: self._report(parts), lambda: self._loss(parts)
+        found = {} if self.information is None else {INFORMATION: self.information(batch, generator)}
+        return lambda: self._report(parts) | found, lambda: self._loss(parts)
 
     def _part(self, x, weight, noise, n_rows, generator):
         terms, pullback = self.trace(x, noise, generator)
@@ -192,7 +204,9 @@ class TermsLoss(Loss):
 
     def in_user_units(self, record):
         return {
-            name: value if name in self.objective.unitless else self.factor * (value + self.offset)
+            name: value
+            if name in self.objective.unitless or name == INFORMATION
+            else self.factor * (value + self.offset)
             for name, value in record.items()
         }
 

@@ -79,6 +79,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     reconstruction : {"ssim"} or callable, default=None
         What training maximises in place of log p(x | z), **no likelihood**: the structural similarity of the mean of
         p(x | z) and the row as images, or their likeness in the features of a network, a callable from images
+    mutual_information_weight : float, default=0.0
+        Weight, in training, of a bound on the information between rows and latent variables, from a critic that is
+        trained with the model.
         (n, channels, height, width) to a tensor or a list of tensors (n, channels, ...). Scores stay those of the
         likelihood, which is then untrained, and ``score_kind`` is "pseudo".
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
@@ -145,8 +148,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         Noise variance of a Gaussian likelihood in squared units of X, where it is the same for all rows.
     history_ : dict of str to list of float
         Per epoch: ``elbo``, ``reconstruction``, ``kl`` (and ``iwae``, or a callable's ``objective``) in nats per row at
-        weight 1, ``kl_weight``, ``target_kl`` if there is one, ``learning_rate``, and the monitored entry as
-        ``validation_elbo`` (``validation_iwae``) where there are validation rows.
+        weight 1, ``kl_weight``, ``target_kl`` and ``mutual_information_bound`` if they are asked for,
+        ``learning_rate``, and the monitored entry as ``validation_elbo`` (``validation_iwae``) where there are
+        validation rows.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -205,6 +209,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "refine_steps": [Interval(Integral, 0, None, closed="left")],
         **RUNTIME,
     }
+        "mutual_information_weight": [Interval(Real, 0, None, closed="left")],
 
     def __init__(
         self,
@@ -239,6 +244,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         weight_decay=0.0,
         max_grad_norm=None,
         batch_size=128,
+        mutual_information_weight=0.0,
         max_iter=200,
         n_init=1,
         # stopping
@@ -283,6 +289,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.n_init = n_init
+        self.mutual_information_weight = mutual_information_weight
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping

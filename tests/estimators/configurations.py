@@ -84,6 +84,7 @@ CONFIGURATIONS = {
     "vae-target": vae(target_kl=1.0),
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
+    "vae-information": vae(mutual_information_weight=0.5),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
     "vae-aggregate": vae(prior=Mixture(3), prior_fit="aggregate"),
     "vae-vamp": vae(prior=Vamp(4)),

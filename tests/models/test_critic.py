@@ -50,8 +50,9 @@ def test_a_critic_learns_the_information_of_pairs_that_share_a_sign(kind, genera
     optimizer = SOLVERS["adam"](flat)
 
     def pairs(n):
-        x = normal(n, 1, generator=generator)
-        return x, x.sign() * normal(n, 1, generator=generator).abs()
+        sign = normal(n, 1, generator=generator).sign()
+        x, z = normal(2, n, 1, generator=generator)
+        return sign * (0.5 + x.abs()), sign * (0.5 + z.abs())
 
     def gradient():
         flat.gradient.zero_()
