@@ -42,7 +42,9 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
 
     @property
     def score_kind(self):
-        """What scores are: "exact" where they are sums over the states of a categorical prior, otherwise "bound"."""
+        """What scores are: "pseudo" where training did not maximise a likelihood, "exact" for sums over few states."""
+        if self.reconstruction is not None:
+            return "pseudo"
         spec = resolve(self.prior, PRIORS, PriorSpec, "prior")
         return "exact" if spec.has_exact_sums(self.n_components) else "bound"
 
@@ -74,11 +76,6 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
             fit_prior(prior, run.model, run.batches, seed=self._score_seed, n_epochs=self.max_iter)
             learnt["weights_"] |= prior_weights(prior)
         return learnt
-
-    @property
-    def score_kind(self):
-        """What scores are: "bound", or "pseudo" where training did not maximise a likelihood."""
-        return "bound" if self.reconstruction is None else "pseudo"
 
     def _objective(self, model):
         if self.reconstruction is not None:
