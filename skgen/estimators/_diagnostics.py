@@ -108,9 +108,10 @@ class LatentDiagnostics:
         report : dict
             In nats per row: ``elbo``, ``reconstruction``, ``kl``, ``kl_per_component``, ``mutual_information`` and
             ``aggregated_kl``, with ``active_units`` (mask), ``n_active_units``, ``collapsed``, ``noise_variance`` and
-            ``warnings``. With rows also ``score``, the mean of ``log_likelihood`` with 1000 draws, its Monte Carlo
-            standard error ``score_std``, the median effective sample size ``ess`` and ``pareto_k_share``, the share of
-            rows whose weights have too heavy a tail. ``print`` shows a table.
+            ``warnings``; without rows what ``history_`` has of the first three. With rows also ``score``, the mean of
+            ``log_likelihood`` with 1000 draws, its Monte Carlo standard error ``score_std``, the median effective
+            sample size ``ess`` and ``pareto_k_share``, the share of rows whose weights have too heavy a tail. ``print``
+            shows a table.
         """
         check_is_fitted(self)
         found = self._fitted_report() if X is None else self._rows_report(self._check_input(X), random_state)
@@ -120,8 +121,8 @@ class LatentDiagnostics:
         return Report(found)
 
     def _fitted_report(self):
-        best = self.best_iter_ - 1
-        bound = {name: self.history_[name][best] for name in ("elbo", "reconstruction", "kl")}
+        best, names = self.best_iter_ - 1, ("elbo", "reconstruction", "kl")
+        bound = {name: self.history_[name][best] for name in names if name in self.history_}
         names = ("kl_per_component", "active_units", "n_active_units", "mutual_information", "aggregated_kl")
         return bound | {name: getattr(self, f"{name}_") for name in names}
 

@@ -97,6 +97,13 @@ def test_a_report_can_be_read(name):
         assert isinstance(report, dict)
 
 
+def test_a_fit_by_resemblance_has_a_report_of_what_it_has():
+    X = np.random.default_rng(0).random((40, 256))
+    estimator = vae(reconstruction="ssim", image_shape=(1, 16, 16), likelihood="bernoulli").fit(X)
+    assert "elbo" not in estimator.report()
+    assert math.isfinite(estimator.report(X)["elbo"])
+
+
 def test_collapse_is_reported():
     estimator = vae(beta=1000.0, kl_warmup=0, max_iter=150, learning_rate=0.01).fit(rows())
     report = estimator.report(rows())

@@ -138,10 +138,19 @@ def test_a_row_has_the_same_value_in_any_part_order_and_tile(name, method, fitte
     np.testing.assert_allclose(twice[:2], twice[2:], rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_every_prior_has_a_sandwich(name, fitted):
-    gap = fitted[name].log_likelihood_gap(30, n_draws=4, n_temperatures=60, random_state=0)
+@pytest.mark.parametrize("name", [*PARTS, "vae-full", "vae-flow"])
+def test_every_prior_and_posterior_has_a_sandwich(name):
+    gap = configured(name).fit(rows()).log_likelihood_gap(30, n_draws=4, n_temperatures=60, random_state=0)
     assert -5 * gap.std - 1e-6 < gap.gap < 1.0
+
+
+@pytest.mark.filterwarnings(f"ignore:.* {HEAVY}:UserWarning")
+def test_rows_with_missing_entries_have_estimates_that_agree():
+    X = np.where(np.random.default_rng(0).random((40, 5)) < 0.3, np.nan, rows())
+    estimator = vae(1, likelihood=BROAD, max_iter=100, learning_rate=0.01).fit(X)
+    value, std = estimator.log_likelihood(X[:10], random_state=0, return_std=True)
+    annealed, error = estimator.log_likelihood(X[:10], method="ais", random_state=0, return_std=True)
+    assert (np.abs(annealed - value) < 5 * np.hypot(std, error) + 1e-6).all()
 
 
 @pytest.mark.filterwarnings(f"ignore:.* {HEAVY}:UserWarning")
@@ -186,6 +195,13 @@ def test_annealing_computes_in_double_precision_and_answers_in_that_of_the_rows(
 def test_bad_settings_are_refused(settings, message, curved):
     with pytest.raises(ValueError, match=message):
         curved.log_likelihood(rows(), **settings)
+
+
+def test_categories_have_no_path_to_anneal_along():
+    estimator = configured("vae-discrete").fit(rows())
+    for method in (lambda: estimator.log_likelihood(rows(), method="ais"), estimator.log_likelihood_gap):
+        with pytest.raises(ValueError, match="use method='importance', or another prior"):
+            method()
 
 
 def test_global_state_is_untouched(curved):
