@@ -35,9 +35,10 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     prior_fit : {"joint", "aggregate"}, default="joint"
         Whether the prior is learnt with the networks, or after them: they are trained with a standard normal prior, in
         whose place comes ``prior`` fitted to draws of the posteriors of the training rows.
-    likelihood : str or LikelihoodSpec, default="gaussian"
+    likelihood : str, LikelihoodSpec or list of (name, likelihood, columns), default="gaussian"
         Distribution of a row given its latent variables, see :mod:`skgen.likelihoods`: "gaussian", "student_t",
-        "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial" or "discretized_logistic".
+        "bernoulli", "continuous_bernoulli", "poisson", "negative_binomial", "discretized_logistic" or "categorical"; a
+        list has one for each column, and "auto" chooses one for each.
     posterior : {"diagonal", "full", "flow"} or PosteriorSpec, default="diagonal"
         Family of the approximate posterior, see :mod:`skgen.posteriors`: independent normal variables, correlated
         ones, or any smooth density.

@@ -327,11 +327,11 @@ class Auto(LikelihoodSpec):
 
     Parameters
     ----------
-    max_count_values : int, default=30
+    max_count_values : int, default=50
         Most distinct values of a column of counts.
     """
 
-    max_count_values: int = 30
+    max_count_values: int = 50
 
     def build(self, n_features: int) -> Likelihood:
         """Raise a ValueError: rows decide."""
