@@ -48,6 +48,7 @@ class PriorComponents:
         responsibilities : ndarray of shape (n_samples, n_prior_components)
             They add up to 1 in each row. Of several categorical variables those of each, side by side.
         """
+        check_is_fitted(self)
         if isinstance(self.prior_, Categorical):
             return self.transform(X)
         X = self._check_input(X)
