@@ -56,7 +56,7 @@ class Information:
     def _bound(self, batch, z, generator):
         """The bound of a batch, and the surrogate that has its corrected gradient."""
         inputs = self.model.inputs(batch.x)
-        other = torch.rand(len(z), device=z.device, generator=generator).argsort()
+        other = z.new_empty(len(z)).uniform_(generator=generator).argsort()
         weight = batch.weight
         product_weight = None if weight is None else weight * weight[other]
         joint, product = self.critic(inputs, z), self.critic(inputs, z[other])

@@ -75,5 +75,6 @@ def test_a_checkpoint_continues_bit_for_bit(make, solver, tmp_path):
 
 @every_line_search
 def test_a_line_search_needs_a_deterministic_loss(solver):
-    with pytest.raises(ValueError, match=f"solver='{solver}' does not go with dropout=0.5: .* the same loss at every evaluation"):
+    message = f"solver='{solver}' does not go with dropout=0.5: .* the same loss at every evaluation"
+    with pytest.raises(ValueError, match=message):
         vae(solver=solver, dropout=0.5).fit(rows())
