@@ -203,7 +203,7 @@ def test_observed_entries_stay_and_missing_ones_get_values_that_rows_may_have(na
             assert filled.dtype == X.dtype
             if not estimator._module(X.dtype).likelihood.whole:
                 np.testing.assert_array_equal(filled[seen], X[seen])
-        assert estimator.impute(X, n_imputations=3, n_draws=8).shape == (3, *X.shape)
+        assert np.shape(estimator.impute(X, n_imputations=3, n_draws=8)) == (3, *X.shape)
         np.testing.assert_array_equal(estimator.impute(rows(), n_draws=8), rows()) if "poisson" not in name else None
         one = estimator.impute(X, n_imputations=2, n_draws=16, random_state=1)
         np.testing.assert_array_equal(one, estimator.impute(X, n_imputations=2, n_draws=16, random_state=1))
