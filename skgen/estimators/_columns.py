@@ -168,12 +168,6 @@ class ColumnsEstimator:
     def _likelihood_spec(self):
         return likelihood_spec(self.likelihood)
 
-    @property
-    def score_measure(self):
-        """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
-        spec = self.likelihood_ if hasattr(self, "likelihood_") else self._likelihood_spec()
-        return spec.domain().measure
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         try:

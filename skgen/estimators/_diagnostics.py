@@ -114,7 +114,7 @@ class LatentDiagnostics:
             shows a table.
         """
         check_is_fitted(self)
-        found = self._fitted_report() if X is None else self._rows_report(self._check_input(X), random_state)
+        found = self._fitted_report() if X is None else self._rows_report(X, random_state)
         found["collapsed"] = found["n_active_units"] == 0
         found["noise_variance"] = self.noise_variance_
         found["warnings"] = list(_warnings(found, len(found["active_units"])))
@@ -126,10 +126,11 @@ class LatentDiagnostics:
         names = ("kl_per_component", "active_units", "n_active_units", "mutual_information", "aggregated_kl")
         return bound | {name: getattr(self, f"{name}_") for name in names}
 
-    def _rows_report(self, X, random_state):
+    def _rows_report(self, given, random_state):
+        X = self._check_input(given)
         model, rows = self._module(X.dtype), as_rows(X)
         value, std, ess, shape = self._importance(X, REPORT_DRAWS, self._seed(random_state))
-        found = {name: float(np.mean(values, dtype=np.float64)) for name, values in self.elbo(X).items()}
+        found = {name: float(np.mean(values, dtype=np.float64)) for name, values in self.elbo(given).items()}
         found |= self._latent_use(model, rows, None)
         found["mutual_information"], found["aggregated_kl"] = self._information(model, rows, None, REPORT_ROWS)
         return found | {

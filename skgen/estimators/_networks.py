@@ -50,7 +50,8 @@ class NetworkEstimator(GradientEstimator):
     @property
     def score_measure(self):
         """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
-        return self._likelihood_spec().domain().measure
+        spec = self.likelihood_ if hasattr(self, "likelihood_") else self._likelihood_spec()
+        return spec.domain().measure
 
     def _in_support(self, X, *, training):
         spec = self._likelihood_spec() if training else self.likelihood_

@@ -298,6 +298,12 @@ def test_the_density_adapter_takes_them(fitted):
     assert draw(fitted, 3, 0).shape == (3, 8)
 
 
+def test_reports_and_scores_take_frames(fitted):
+    report = fitted.report(frame())
+    np.testing.assert_allclose(report["elbo"], fitted.elbo(frame())["elbo"].mean())
+    assert fitted.log_likelihood(frame()[:3], n_draws=8, random_state=0).shape == (3,)
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
