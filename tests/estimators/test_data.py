@@ -261,7 +261,7 @@ def test_combinations_without_meaning_are_refused():
     ]:
         with pytest.raises(ValueError, match=match):
             vae(**parameters).fit(rows())
-    with pytest.raises(ValueError, match="solver='lbfgs' does not go with likelihood=.*needs the same loss"):
+    with pytest.raises(ValueError, match=r"solver='lbfgs' does not go with likelihood=.*needs the same loss"):
         configured("vae-dynamic", solver="lbfgs").fit(rows())
 
 
