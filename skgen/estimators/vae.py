@@ -77,12 +77,12 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     free_bits : float, default=0.0
         Nats per latent variable and row below which the KL is not penalised in training; for a row as a whole where
         prior and posterior have no closed form.
-    reconstruction : {"ssim"} or callable, default=None
-        What training maximises in place of log p(x | z), **no likelihood**: the structural similarity of the mean of
-        p(x | z) and the row as images, or their likeness in the features of a network, a callable from images
     mutual_information_weight : float, default=0.0
         Weight, in training, of a bound on the information between rows and latent variables, from a critic that is
         trained with the model.
+    reconstruction : {"ssim"} or callable, default=None
+        What training maximises in place of log p(x | z), **no likelihood**: the structural similarity of the mean of
+        p(x | z) and the row as images, or their likeness in the features of a network, a callable from images
         (n, channels, height, width) to a tensor or a list of tensors (n, channels, ...). Scores stay those of the
         likelihood, which is then untrained, and ``score_kind`` is "pseudo".
     solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
@@ -202,6 +202,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         "target_kl": [Interval(Real, 0, None, closed="left"), None],
         "free_bits": [Interval(Real, 0, None, closed="left")],
+        "mutual_information_weight": [Interval(Real, 0, None, closed="left")],
         "reconstruction": [StrOptions({"ssim"}), callable, None],
         **OPTIMISATION,
         "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -210,7 +211,6 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         "refine_steps": [Interval(Integral, 0, None, closed="left")],
         **RUNTIME,
     }
-        "mutual_information_weight": [Interval(Real, 0, None, closed="left")],
 
     def __init__(
         self,
@@ -236,6 +236,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         kl_warmup=0.1,
         target_kl=None,
         free_bits=0.0,
+        mutual_information_weight=0.0,
         reconstruction=None,
         # optimisation
         solver="adam",
@@ -245,7 +246,6 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         weight_decay=0.0,
         max_grad_norm=None,
         batch_size=128,
-        mutual_information_weight=0.0,
         max_iter=200,
         n_init=1,
         # stopping
@@ -280,6 +280,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.kl_warmup = kl_warmup
         self.target_kl = target_kl
         self.free_bits = free_bits
+        self.mutual_information_weight = mutual_information_weight
         self.reconstruction = reconstruction
         self.solver = solver
         self.learning_rate = learning_rate
@@ -290,7 +291,6 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.n_init = n_init
-        self.mutual_information_weight = mutual_information_weight
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
