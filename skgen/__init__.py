@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skgen.estimators.rbm_stack import RBMStack
     from skgen.estimators.rbm_stack_classifier import RBMStackClassifier
     from skgen.estimators.vae import VariationalAutoencoder
+    from skgen.estimators.variational_classifier import VariationalClassifier
 
 _ESTIMATORS = {
     "Autoencoder": "skgen.estimators.autoencoder",
@@ -31,6 +32,7 @@ _ESTIMATORS = {
     "RBMStack": "skgen.estimators.rbm_stack",
     "RBMStackClassifier": "skgen.estimators.rbm_stack_classifier",
     "VariationalAutoencoder": "skgen.estimators.vae",
+    "VariationalClassifier": "skgen.estimators.variational_classifier",
 }
 _MODULES = ("callbacks", "inspection", "io", "likelihoods", "meta", "metrics", "objectives", "posteriors", "priors")
 
@@ -45,6 +47,7 @@ __all__ = [
     "RBMStack",
     "RBMStackClassifier",
     "VariationalAutoencoder",
+    "VariationalClassifier",
     "__version__",
 ]
 

@@ -13,6 +13,7 @@ from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
 from skgen.estimators._prior_start import PriorStart
 from skgen.estimators._resemblance import report_of, resemblance
+from skgen.estimators._restarts import Restarting
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
 from skgen.objectives.resemblance import ResemblanceObjective
@@ -25,7 +26,7 @@ SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
 
 
-class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
+class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
     """Base of the estimators that assemble their model from the parts that their parameters name."""
 
     def _decide(self):
@@ -58,7 +59,15 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
         posterior = prior.adapted(self.posterior_.build(n_components))
         likelihood = self.likelihood_.build(n_features)
         n_inputs = likelihood.n_inputs + self._missing * n_features
-        networks = self._networks(n_inputs, posterior.n_parameters, prior.n_latent, likelihood.n_outputs)
+        n_latent = prior.n_latent + self._n_conditions
+        networks = self._networks(n_inputs, posterior.n_parameters, n_latent, likelihood.n_outputs)
+        return self._assembled(networks, prior, posterior, likelihood)
+
+    _n_conditions = 0
+    """How many numbers the decoder sees beside the latent variables."""
+
+    def _assembled(self, networks, prior, posterior, likelihood):
+        """The model of such parts."""
         return LatentVariableModel(*networks, prior, posterior, likelihood, missing=self._missing)
 
     def _initial_model(self, moments, old, seed, *, partial):
@@ -133,13 +142,17 @@ class AmortizedEstimator(ColumnsEstimator, LatentVariableEstimator):
     def _n_validation_draws(self):
         return 1 if self._sums else max(self.n_draws, SHARED_DRAWS)
 
-    def _validation_values(self, model, x, generator, *, shared=False):
-        objective, n_rows, n_draws = self._objective(model), len(x), 1 if self._sums else self.n_draws
+    def _validation_noise(self, model, objective, x, generator, *, shared):
+        n_rows, n_draws = len(x), 1 if self._sums else self.n_draws
         if shared:
             n_rows, n_draws = 1, n_draws if objective.needs_log_weights else self._n_validation_draws()
         shape = (n_draws, n_rows, model.posterior.n_noise)
-        noise = standard_normal(x.new_empty(shape), generator)
-        value = objective.report(model.terms(x, noise))[objective.monitor]
+        return standard_normal(x.new_empty(shape), generator)
+
+    def _validation_values(self, model, x, generator, *condition, shared=False):
+        objective = self._objective(model)
+        noise = self._validation_noise(model, objective, x, generator, shared=shared)
+        value = objective.report(model.terms(x, noise, *condition))[objective.monitor]
         return value if objective.monitor in objective.unitless else value + model.log_jacobian_of(x)
 
     def _epochs(self, length):

@@ -176,17 +176,20 @@ class GradientEstimator(FittedModule):
         return len(X) if SOLVERS[self.solver].line_search else self.batch_size
 
     def _split(self, data, random_state, *, partial):
-        """Rows to train on and their weights, and rows to validate on with theirs, or None."""
-        X, weight, X_val = data
+        """Rows to train on and their weights, rows to validate on with theirs, or None, and targets where there are.
+
+        Those of the rows to validate on stand behind their weights.
+        """
+        X, weight, X_val, *targets = data
         if X_val is not None or not self.early_stopping or partial:
-            return X, weight, None if X_val is None else (X_val, None)
-        together = len(X) <= self._largest_batch(X)
-        X, weight, *validation = hold_out(X, weight, self.validation_fraction, random_state, together=together)
-        return X, weight, validation
+            return X, weight, None if X_val is None else (X_val, None, *targets[1:]), *targets[:1]
+        options = {"together": len(X) <= self._largest_batch(X), "target": targets[0] if targets else None}
+        X, weight, X_val, weight_val, *targets = hold_out(X, weight, self.validation_fraction, random_state, **options)
+        return X, weight, (X_val, weight_val, *targets[1:]), *targets[:1]
 
     def _training_run(self, split, random_state, *, fresh, partial=False, validation_seed=None):
         """A run on such rows; ``validation_seed`` is that of noise that is the same in all epochs, drawn if None."""
-        X, weight, validation = split
+        X, weight, validation, *target = split
         device, batch_size = resolve_device(self.device), self._largest_batch(X)
         model = self._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
         shared = len(X) <= batch_size
@@ -198,7 +201,7 @@ class GradientEstimator(FittedModule):
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
         augment = self._augment(model, shared=shared)
-        batches = training_batches(X, weight, batch_size, model, self._standardizer, augment)
+        batches = training_batches(X, weight, batch_size, model, self._standardizer, augment, *target)
         loss = self._loss(model, batches, generator)
         self._schedule(loss, warm_up=fresh and not partial)
         seed = seed_from(random_state) if validation_seed is None else validation_seed
@@ -286,7 +289,7 @@ class GradientEstimator(FittedModule):
         return {"weights_": weights | self._standardization}
 
     def _describe_data(self, data):
-        X, weight, _ = data
+        X, weight, *_ = data
         self._describe(self._module(X.dtype), X, weight)
 
     def _doubts(self, run):

@@ -155,13 +155,17 @@ def split_rows(X, weight, held):
     return X[~held], weight[~held] / weight[~held].mean(), X[held], weight[held]
 
 
-def hold_out(X, weight, fraction, random_state, *, together):
+def hold_out(X, weight, fraction, random_state, *, together, target=None):
     """Training rows and their weights, validation rows and theirs, split at random by share of the weight.
 
-    With ``together`` equal rows stay on one side, so that a row's weight means its repetition.
+    With ``together`` equal rows stay on one side, so that a row's weight means its repetition. Where rows have a
+    target, a number each, both parts of it come behind, and rows with different ones are not equal.
     """
-    group = numbered(X[:]) if together else np.arange(len(X))
-    return split_rows(X, weight, held_out(group, weight, fraction, random_state))
+    some = (X[:] if target is None else np.column_stack([X[:], target])) if together else None
+    group = numbered(some) if together else np.arange(len(X))
+    held = held_out(group, weight, fraction, random_state)
+    parts = split_rows(X, weight, held)
+    return parts if target is None else (*parts, target[~held], target[held])
 
 
 def standardizer(standardization, rows):
@@ -181,7 +185,7 @@ def _resident(rows, device):
     return device.type == "mps" and rows.dtype == torch.float32  # it has no float64
 
 
-def training_batches(X, weight, batch_size, model, prepare, augment):
+def training_batches(X, weight, batch_size, model, prepare, augment, target=None):
     """Batches for a model on its device and in its dtype; rows go to a GPU once if they fit there."""
     device = model.scale.device
     rows = as_tensor(X[:]) if len(X) <= batch_size or isinstance(X, np.ndarray) else X
@@ -195,6 +199,7 @@ def training_batches(X, weight, batch_size, model, prepare, augment):
         dtype=model.scale.dtype,
         prepare=prepare(rows),
         augment=augment,
+        target=None if target is None else as_tensor(target).to(rows.device),
     )
 
 
@@ -227,10 +232,11 @@ def mean_over_rows(values, share, numbers_per_row):
         return sum(float(values(part).cpu().double() @ share[part]) for part in parts)
 
 
-def validator(X_val, weight, model, standardization, values, *, n_draws, seed, shared):
+def validator(X_val, weight, model, standardization, values, *, n_draws, seed, shared, target=None):
     """A function that computes the mean of ``values(model, x, generator)`` with the same noise at every call.
 
-    With ``shared``, for fits on a single batch, a binarisation is shared by the rows, as it is in training.
+    With ``shared``, for fits on a single batch, a binarisation is shared by the rows, as it is in training. Targets of
+    rows are a fourth argument of ``values``.
     """
     rows = as_tensor(X_val)
     prepare = standardizer(standardization, rows)
@@ -239,9 +245,14 @@ def validator(X_val, weight, model, standardization, values, *, n_draws, seed, s
     drawn = model.augment(x, generator=torch.Generator(device).manual_seed(seed), shared=shared)
     x = torch.where(x.isnan(), x, drawn)
     share = shares(weight, len(x))
+    targets = () if target is None else (as_tensor(target).to(device),)
 
     def validate():
         generator = torch.Generator(device).manual_seed(seed)
-        return mean_over_rows(lambda part: values(model, x[part], generator), share, model.width * n_draws)
+
+        def some(part):
+            return values(model, x[part], generator, *(each[part] for each in targets))
+
+        return mean_over_rows(some, share, model.width * n_draws)
 
     return validate

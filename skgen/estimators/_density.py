@@ -18,6 +18,10 @@ class RowScores:
     score_measure = "density"
     """What scores are relative to: "density", "mass" or "mixed"; nats compare only within one."""
 
+    def _scored_rows(self, X, y):
+        """What :meth:`score` is the mean of."""
+        return self.score_samples(X)
+
     def score(self, X, y=None, sample_weight=None):
         """Mean of :meth:`score_samples`.
 
@@ -35,7 +39,7 @@ class RowScores:
         score : float
             In the units of :meth:`score_samples`, higher is better.
         """
-        values = self.score_samples(X).astype(np.float64)
+        values = self._scored_rows(X, y).astype(np.float64)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
             sample_weight = sample_weight / sample_weight.max()

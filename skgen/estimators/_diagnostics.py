@@ -129,7 +129,7 @@ class LatentDiagnostics:
     def _rows_report(self, given, random_state):
         X = self._check_input(given)
         model, rows = self._module(X.dtype), as_rows(X)
-        value, std, ess, shape = self._importance(X, REPORT_DRAWS, self._seed(random_state))
+        value, std, ess, shape = self._importance(X, None, REPORT_DRAWS, self._seed(random_state))
         found = {name: float(np.mean(values, dtype=np.float64)) for name, values in self.elbo(given).items()}
         found |= self._latent_use(model, rows, None)
         found["mutual_information"], found["aggregated_kl"] = self._information(model, rows, None, REPORT_ROWS)

@@ -68,9 +68,9 @@ class ModuleHolder(IterativeEstimator):
         """Rows in the user's units, as a model takes them."""
         return model.standardize(rows)
 
-    def _decode(self, model, z):
+    def _decode(self, model, z, *condition):
         """Latent rows to rows in the user's units."""
-        return model.decode(z)
+        return model.decode(z, *condition)
 
     def _fitted_model(self):
         model = self._build_model(self.n_features_in_).double()
@@ -133,6 +133,10 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         X_original : ndarray of shape (n_samples, n_features)
             Decoded rows.
         """
+        return self._decode_rows(self._decoded(X))
+
+    def _decoded(self, X, *condition):
+        """Latent rows, and what else the model may decode them with, as rows that the model gives."""
         check_is_fitted(self)
         Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         if Z.shape[1] != self._n_features_out:
@@ -144,10 +148,8 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RowScores,
         latent = as_tensor(Z)
         with torch.inference_mode():
             parts = tiles(len(Z), model.width, Z.itemsize)
-            rows = np.concatenate(
-                [as_array(self._decode(model, latent[part].to(model.scale.device))) for part in parts]
-            )
-        return self._decode_rows(rows)
+            inputs = [[each[part].to(model.scale) for each in (latent, *condition)] for part in parts]
+            return np.concatenate([as_array(self._decode(model, *some)) for some in inputs])
 
     @property
     def _n_features_out(self):

@@ -61,6 +61,10 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             return parameters
         return refined(model, x, parameters, self._shared_noise(model), self.refine_steps, condition)
 
+    def _latent_moments(self, model, x):
+        """Mean and standard deviation of the latent variables of standardised rows."""
+        return model.posterior.mean_and_scale(self._posterior_parameters(model, x))
+
     def transform(self, X):
         """Posterior mean of the latent variables.
 
@@ -95,10 +99,10 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             Posterior standard deviations, with ``return_std=True``.
         """
         X = self._check_input(X)
-        mean, std = self._map_rows(X, lambda m, x: m.posterior.mean_and_scale(self._posterior_parameters(m, x)))
+        mean, std = self._map_rows(X, self._latent_moments)
         return (mean, std) if return_std else mean
 
-    def sample(self, n_samples=1, random_state=None, *, component=None, return_labels=False):
+    def sample(self, n_samples=1, random_state=None, *, y=None, component=None, return_labels=False):
         """Draw rows from the model.
 
         Parameters
@@ -107,34 +111,56 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             Number of rows.
         random_state : int, RandomState instance or None, default=None
             Source of the draws; None uses the estimator's own, whose integer value repeats its draws.
+        y : array-like of shape (n_samples,), or a label for all rows, default=None
+            Classes to draw rows of, where the model has some; None draws them by ``class_prior_``.
         component : int, default=None
             Component of a mixture prior, or category of a single categorical variable, to draw from; None draws them
             by their weights.
         return_labels : bool, default=False
-            Whether to return these components too.
+            Whether to return the classes too, where the model has some, else the components of a mixture prior.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Independent draws of p(x), in the units of the training rows.
+            Independent draws of p(x), or p(x | y), in the units of the training rows.
         labels : ndarray of shape (n_samples,)
-            Component of each draw, with ``return_labels=True``.
+            Class, or component, of each draw, with ``return_labels=True``.
         """
         check_is_fitted(self)
         check_count(n_samples, "n_samples")
         model = self._module(np.dtype(self._dtype))
-        if component is not None or return_labels:
-            self._check_component(model.prior, component)
         generator = self._generator(random_state, model.scale.device)
+        classes, condition = self._conditions_of_draws(model, y, n_samples, generator)
+        if component is not None or (return_labels and classes is None):
+            self._check_component(model.prior, component)
         parts, labels = [], []
         with torch.inference_mode():
             for tile in tiles(n_samples, model.width):
                 z, label = self._draw_latent(model, tile.stop - tile.start, component, generator)
-                x = model.likelihood.sample(model.decoder(z), generator=generator)
+                outputs = model.outputs(z, None if condition is None else condition[tile])
+                x = model.likelihood.sample(outputs, generator=generator)
                 parts.append(as_array(model.unstandardize(x)))
                 labels.append(label)
         X = self._decode_rows(np.concatenate(parts))
-        return (X, as_array(torch.cat(labels))) if return_labels else X
+        if not return_labels:
+            return X
+        return X, as_array(torch.cat(labels)) if classes is None else classes
+
+    def _conditions_of_draws(self, model, y, n_samples, generator):
+        """Labels of rows to draw and the conditions that they stand for; None where the model has no classes."""
+        self._labels_given(y)
+        return None, None
+
+    def _labels_given(self, y):
+        """Whether there are labels of rows; refuses them where the model has no classes."""
+        if y is not None:
+            raise ValueError("y is given, but the model has no classes: fit it to rows and labels, conditional=True.")
+        return False
+
+    def _map_given(self, X, y, function, n_draws):
+        """:meth:`_map_rows` of a function of the model, rows and their condition, None where there are no labels."""
+        self._labels_given(y)
+        return self._map_rows(X, lambda model, x: function(model, x, None), n_draws)
 
     def _check_component(self, prior, component):
         """Refuse what only priors that are mixtures have, and components that there are not."""
@@ -168,18 +194,19 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         block = sobol_normal(n_draws, model.posterior.n_noise, self._score_seed)
         return block.to(model.scale).unsqueeze(1)
 
-    def _score_terms(self, X, function):
+    def _score_terms(self, X, y, function):
         """Apply a function of the terms at the shared noise block, tile by tile; one value per row."""
         X = self._check_input(X)
         noise = self._score_noise(X.dtype)
 
-        def values(model, x):
-            terms = model.terms_given(self._posterior_parameters(model, x), x, noise)
+        def values(model, x, condition):
+            parameters = self._posterior_parameters(model, x, condition)
+            terms = model.terms_given(parameters, x, noise, condition)
             return function(terms, model.log_jacobian_of(x), x)
 
-        return self._map_rows(X, values, len(noise))
+        return self._map_given(X, y, values, len(noise))
 
-    def score_samples(self, X):
+    def score_samples(self, X, y=None):
         """Importance-sampled lower bound on the log-likelihood of each row.
 
         The mean of ``n_score_draws`` importance weights under a block of scrambled Sobol noise that all rows share:
@@ -190,6 +217,8 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        y : array-like of shape (n_samples,), or a label for all rows, default=None
+            Classes, where the model has some: the bound is then on log p(x | y); without them on log p(x).
 
         Returns
         -------
@@ -201,15 +230,17 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             value = torch.logsumexp(terms.log_weight, 0) - np.log(terms.n_draws) + log_jacobian
             return [value.masked_fill(x.isnan().all(-1), 0)]  # that nothing was seen is certain
 
-        return self._score_terms(X, bound)[0]
+        return self._score_terms(X, y, bound)[0]
 
-    def elbo(self, X):
+    def elbo(self, X, y=None):
         """Evidence lower bound of each row and its terms, at weight 1 and with the noise of ``score_samples``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        y : array-like of shape (n_samples,), or a label for all rows, default=None
+            Classes, where the model has some: the bound is then on log p(x | y); without them on log p(x).
 
         Returns
         -------
@@ -221,4 +252,4 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             report = ELBO().report(terms)
             return [report[n] + (0 if n == "kl" else log_jacobian) for n in ("elbo", "reconstruction", "kl")]
 
-        return dict(zip(("elbo", "reconstruction", "kl"), self._score_terms(X, parts), strict=True))
+        return dict(zip(("elbo", "reconstruction", "kl"), self._score_terms(X, y, parts), strict=True))

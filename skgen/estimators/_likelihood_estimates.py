@@ -64,6 +64,7 @@ class LikelihoodEstimates:
     def log_likelihood(
         self,
         X,
+        y=None,
         *,
         method="importance",
         n_draws=None,
@@ -81,6 +82,8 @@ class LikelihoodEstimates:
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        y : array-like of shape (n_samples,), or a label for all rows, default=None
+            Classes, where the model has some: the value is then log p(x | y); without them log p(x).
         method : {"importance", "ais"}, default="importance"
             Importance sampling with draws of q(z | x), or annealed importance sampling (Neal 2001), whose chains go
             from q(z | x) to the posterior by Hamiltonian Monte Carlo. The second is for few rows and for posteriors
@@ -120,10 +123,10 @@ class LikelihoodEstimates:
             raise ValueError(f"return_std=True needs n_draws >= 2, got n_draws={n_draws}.")
         seed = self._seed(random_state)
         if method == "importance":
-            value, std, ess, shape = self._importance(X, n_draws, seed)
+            value, std, ess, shape = self._importance(X, y, n_draws, seed)
             _warn_of_tails(heavy_tails(shape, ess, n_draws), shape)
         else:
-            value, std, ess = self._annealed(X, n_draws, temperatures(n_temperatures), seed)
+            value, std, ess = self._annealed(X, y, n_draws, temperatures(n_temperatures), seed)
         found = (value, *([std] if return_std else []), *([ess] if return_ess else []))
         return found if len(found) > 1 else value
 
@@ -131,34 +134,34 @@ class LikelihoodEstimates:
         """A seed from a random state; None stands for the estimator's own."""
         return seed_from(check_random_state(self.random_state if random_state is None else random_state))
 
-    def _importance(self, X, n_draws, seed):
+    def _importance(self, X, y, n_draws, seed):
         """Values, standard errors, effective sample sizes and Pareto-k of rows."""
 
-        def estimates(model, x):
-            parameters, streams = self._posterior_parameters(model, x), Streams(row_keys(x, seed))
+        def estimates(model, x, condition):
+            parameters, streams = self._posterior_parameters(model, x, condition), Streams(row_keys(x, seed))
             n_noise, parts = model.posterior.n_noise, []
             for part in tiles(n_draws, len(x) * model.width, x.itemsize):
                 n = part.stop - part.start
                 noise = streams.normal(n * n_noise).view(len(x), n, n_noise).transpose(0, 1).to(x.dtype)
-                parts.append(model.terms_given(parameters, x, noise).log_weight.double())
+                parts.append(model.terms_given(parameters, x, noise, condition).log_weight.double())
             log_weight = torch.cat(parts)
             found = _summary(log_weight, pareto_shape(log_weight))
             return found._replace(value=found.value + model.log_jacobian_of(x))
 
         # Besides a tile of draws, all log-weights of a row are held, and what is made of them.
         width = self._module(X.dtype).width
-        return self._map_rows(X, estimates, max(1, n_draws // 64, 12 * n_draws // width))
+        return self._map_given(X, y, estimates, max(1, n_draws // 64, 12 * n_draws // width))
 
-    def _annealed(self, X, n_chains, betas, seed):
+    def _annealed(self, X, y, n_chains, betas, seed):
         """Values, standard errors and effective sample sizes of rows."""
         wide = self._module(np.float64)
 
-        def estimates(model, x):
-            annealing = _Annealing(self, wide, x, seed, n_chains, betas)
+        def estimates(model, x, condition):
+            annealing = _Annealing(self, wide, x, seed, n_chains, betas, condition)
             found = _summary(annealing.forward())
             return [found.value + wide.log_jacobian_of(x), *found[1:3]]
 
-        return [column.astype(X.dtype) for column in self._map_rows(X, estimates, _Annealing.n_at_once(n_chains))]
+        return [column.astype(X.dtype) for column in self._map_given(X, y, estimates, _Annealing.n_at_once(n_chains))]
 
     def log_likelihood_gap(self, n_samples=100, *, n_draws=16, n_temperatures=100, random_state=None):
         """How far annealed importance sampling is from the log-likelihood, on rows drawn from the model.
@@ -192,7 +195,7 @@ class LikelihoodEstimates:
         for tile in tiles(n_samples, _Annealing.n_at_once(n_draws) * model.width):
             with torch.no_grad():
                 z = model.prior.sample(tile.stop - tile.start, generator=generator, like=model.scale)
-                x = model.likelihood.sample(model.decoder(z), generator=generator)
+                x = model.draw_rows(z, generator)
                 annealing = _Annealing(self, model, x, seed, n_draws, betas)
                 low, high = estimate(annealing.forward()), reverse_estimate(annealing.backward(z))
             bounds.append(torch.stack([low.value, high.value]) + model.log_jacobian)
@@ -205,7 +208,7 @@ class LikelihoodEstimates:
 class _Annealing:
     """Annealed chains of some standardised rows (batch, features), in tiles of chains."""
 
-    def __init__(self, estimator, model, x, seed, n_chains, betas):
+    def __init__(self, estimator, model, x, seed, n_chains, betas, condition=None):
         if not model.posterior.has_path:
             raise ValueError(
                 "Annealed importance sampling moves along gradients, which latent variables that are categories do not "
@@ -214,7 +217,8 @@ class _Annealing:
         # Gradients go through what inference does not let them.
         with torch.inference_mode(False), torch.no_grad():
             self.x = x.clone().to(model.scale.device).double()
-            self.parameters = estimator._posterior_parameters(model, self.x)
+            self.condition = None if condition is None else condition.clone().to(self.x)
+            self.parameters = estimator._posterior_parameters(model, self.x, self.condition)
             self.model, self.n_chains, self.betas = model, n_chains, betas
             streams = Streams(row_keys(self.x, seed)).branches(range(3))
             tuning, self.forth, self.back = (Streams(keys) for keys in streams.keys)
@@ -226,7 +230,7 @@ class _Annealing:
         return 4 * min(n_chains, 64)
 
     def _log_weight(self, noise):
-        return self.model.terms_given(self.parameters, self.x, noise).log_weight
+        return self.model.terms_given(self.parameters, self.x, noise, self.condition).log_weight
 
     def forward(self):
         """Log-weights of chains from q(z | x), (chains, batch)."""

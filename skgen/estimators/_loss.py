@@ -1,5 +1,6 @@
 """What a run asks of a loss, and that of network models: where terms meet an objective and the weights of rows."""
 
+import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -12,9 +13,9 @@ from skgen.training.schedules import KL_SCHEDULES
 SHARED_PAIRS = 4
 """Antithetic pairs in the noise block that a single batch's rows share under the ELBO."""
 
-
 INFORMATION = "mutual_information_bound"
 """Name of the bound on the information between rows and latent variables in a record."""
+
 
 @dataclass(frozen=True)
 class KLSchedule:
@@ -26,7 +27,6 @@ class KLSchedule:
     beta: float = 1.0
     length: float = 0.0
     delay: int = 0
-
     shape: str = "linear"
 
     def weight(self, epoch):
@@ -150,23 +150,25 @@ class TermsLoss(Loss):
         n_rows = batch.x.shape[0]
         noise = self.noise(n_rows, generator)
         if n_rows <= self.tile:
-            parts = [self._part(batch.x, batch.weight, noise, n_rows, generator)]
+            parts = [self._part(batch, noise, n_rows, generator)]
         else:
             parts = []
             for tile in (slice(start, start + self.tile) for start in range(0, n_rows, self.tile)):
-                weight = None if batch.weight is None else batch.weight[tile]
                 tile_noise = noise if noise is None or noise.shape[1] == 1 else noise[:, tile]
-                parts.append(self._part(batch.x[tile], weight, tile_noise, n_rows, generator))
+                some = batch.mapped(operator.itemgetter(tile))
+                parts.append(self._part(some, tile_noise, n_rows, generator))
                 # The next tile overwrites the networks' outputs.
                 parts[-1][0].compute()
         found = {} if self.information is None else {INFORMATION: self.information(batch, generator)}
         return lambda: self._report(parts) | found, lambda: self._loss(parts)
 
-    def _part(self, x, weight, noise, n_rows, generator):
-        terms, pullback = self.trace(x, noise, generator)
+    def _part(self, batch, noise, n_rows, generator):
+        """Add the gradient of some of the ``n_rows`` rows of a batch; their terms and weights, and ``n_rows``."""
+        condition = () if self.condition is None else (self.condition(batch.target),)
+        terms, pullback = self.trace(batch.x, noise, generator, *condition)
         cotangents = self.objective.cotangents(terms, self.kl_weight)
-        pullback(self._averaged(cotangents, weight, n_rows, terms.n_draws, x))
-        return terms, weight, n_rows
+        pullback(self._averaged(cotangents, batch.weight, n_rows, terms.n_draws, batch.x))
+        return terms, batch.weight, n_rows
 
     def _averaged(self, cotangents, weight, n_rows, n_draws, like):
         """Cotangents of minus the weighted mean over rows, as tensors; of a single draw without its axis."""

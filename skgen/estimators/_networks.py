@@ -45,7 +45,10 @@ class NetworkEstimator(GradientEstimator):
 
     @abstractmethod
     def _validation_values(self, model, x, generator, *, shared=False):
-        """The monitored value of standardised rows, in the user's units; ``shared``: with noise that rows share."""
+        """The monitored value of standardised rows, in the user's units; ``shared``: with noise that rows share.
+
+        Where rows have targets, these come behind the generator.
+        """
 
     @property
     def score_measure(self):
@@ -73,12 +76,12 @@ class NetworkEstimator(GradientEstimator):
         """
         return 1.0, -torch.log(model.scale)
 
-    def _terms_loss(self, model, batches, objective, noise, n_draws=1, **options):
+    def _terms_loss(self, model, batches, objective, noise, n_draws=1, *, kind=TermsLoss, **options):
         """The loss of an objective; ``options`` are those of the model's tracer."""
         check_draws(model, self.solver)
         low_precision = self.precision == "bfloat16" and not batches.full
         factor, offsets = self._units(model)
-        return TermsLoss(
+        return kind(
             model.tracer(low_precision=low_precision, **options),
             objective,
             noise,
@@ -104,7 +107,9 @@ class NetworkEstimator(GradientEstimator):
             return None
         values = functools.partial(self._validation_values, shared=shared)
         n_draws = self._n_validation_draws()
-        mean = validator(*validation, model, self._standardization, values, n_draws=n_draws, seed=seed, shared=shared)
+        X_val, weight, *target = validation
+        options = {"n_draws": n_draws, "seed": seed, "shared": shared, "target": target[0] if target else None}
+        mean = validator(X_val, weight, model, self._standardization, values, **options)
         name = f"validation_{loss.monitor}"
         return lambda: {name: mean()}
 

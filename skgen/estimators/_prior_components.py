@@ -89,8 +89,8 @@ class PriorComponents:
         ----------
         X : array-like of shape (n_samples, n_features)
             Training rows.
-        y : Ignored
-            Present for API consistency: clusters never depend on labels.
+        y : array-like of shape (n_samples,), default=None
+            Classes of a conditional model. Clusters are those of the rows whatever their classes; else it is ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of rows.
 
@@ -99,7 +99,7 @@ class PriorComponents:
         labels : ndarray of shape (n_samples,) or (n_samples, n_components)
             Numbers of components.
         """
-        return self.fit(X, sample_weight=sample_weight).predict(X)
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     @property
     def prior_mixture_(self):

@@ -12,6 +12,7 @@ from skgen.distributions.normal import positive_scale
 from skgen.estimators._arrays import RunningMoments, as_array, as_tensor, resolve_device, seed_from
 from skgen.estimators._data import held_out, numbered, split_rows, standardizer, training_batches, weighted_rows
 from skgen.estimators._fitted import ModuleHolder
+from skgen.estimators._labels import check_same_classes, labelled_mask
 from skgen.estimators._params import layer_sizes
 from skgen.estimators._softmax import SoftmaxLoss, mean_log_prob
 from skgen.estimators._sparse import as_rows
@@ -65,7 +66,7 @@ class StackClassifierLearner(ModuleHolder):
         X, y = validate_data(self, X, labels, reset=fresh, dtype=[np.float64, np.float32], **self._row_checks)
         if self._frozen_stack() is not None:
             validate_data(self._frozen_stack(), given, reset=False, skip_check_array=True)
-        labelled = self._labelled(labels)
+        labelled = labelled_mask(labels, self.unlabelled)
         check_classification_targets(y[labelled])
         rows, weight = weighted_rows(as_rows(X), metadata["sample_weight"])
         kept, _ = weighted_rows(np.arange(len(y)), metadata["sample_weight"])
@@ -73,26 +74,10 @@ class StackClassifierLearner(ModuleHolder):
         if not labelled.any():
             raise ValueError(f"y has no class but unlabelled={self.unlabelled!r}: at least one row needs a label.")
         classes, codes = np.unique(y[labelled], return_inverse=True)
-        if not fresh and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"A fitted classifier cannot be continued with other classes: y has {classes}, before there were "
-                f"{self.classes_}. Call fit with warm_start=False to start afresh."
-            )
+        if not fresh:
+            check_same_classes(classes, self.classes_)
         self.classes_ = classes
         return X, metadata, (rows, weight, labelled, codes)
-
-    def _labelled(self, y):
-        """Mask of the rows that have a label, by what the user has passed: as an array, -1 beside strings is one."""
-        labels = np.asarray(y, dtype=object).reshape(-1).tolist()
-        if self.unlabelled is None:
-            return np.ones(len(labels), dtype=bool)
-        labelled = np.array([label != self.unlabelled for label in labels], dtype=bool)
-        if labelled.all() and isinstance(self.unlabelled, str) != isinstance(labels[0], str):
-            raise ValueError(
-                f"unlabelled={self.unlabelled!r} is of type {type(self.unlabelled).__name__}, and no label in y is; "
-                f"the first is {labels[0]!r}. Pass it as y holds it."
-            )
-        return labelled
 
     # -- training -----------------------------------------------------------------------------------------------------
 

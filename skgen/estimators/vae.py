@@ -2,7 +2,7 @@
 
 from numbers import Integral, Real
 
-from skgen.estimators._amortized import AmortizedEstimator
+from skgen.estimators._labelled import LabelledEstimator
 from skgen.estimators._network_kinds import CHOSEN_NETWORKS
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._prior_components import PriorComponents
@@ -14,7 +14,7 @@ from skgen.priors import PRIORS, PriorSpec
 from skgen.training.schedules import KL_SCHEDULES
 
 
-class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
+class VariationalAutoencoder(PriorComponents, LabelledEstimator):
     r"""Variational autoencoder: a latent-variable model with an amortised posterior.
 
     .. math::
@@ -42,6 +42,9 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     posterior : {"diagonal", "full", "flow"} or PosteriorSpec, default="diagonal"
         Family of the approximate posterior, see :mod:`skgen.posteriors`: independent normal variables, correlated
         ones, or any smooth density.
+    conditional : bool, default=False
+        Whether ``fit(X, y)`` learns p(x | y) for classes y, ``classes_``, with shares ``class_prior_`` in the training
+        rows. The encoder sees x alone; methods without y are about p(x).
     network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
         Multilayer perceptrons, or convolutional networks for images. A callable ``factory(n_inputs, n_outputs)``
         returns a torch module of your own, that of a pair the encoder and the decoder.
@@ -188,12 +191,17 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
     (5, 4)
     """
 
+    @property
+    def _asks_labels(self):
+        return self.conditional
+
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "prior": [StrOptions(set(PRIORS)), PriorSpec],
         "prior_fit": [StrOptions({"joint", "aggregate"})],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), LikelihoodSpec, list, tuple],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorSpec],
+        "conditional": ["boolean"],
         **CHOSEN_NETWORKS,
         "objective": [StrOptions(set(OBJECTIVES)), callable],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
@@ -221,6 +229,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         prior_fit="joint",
         likelihood="gaussian",
         posterior="diagonal",
+        conditional=False,
         # networks
         network="mlp",
         image_shape=None,
@@ -267,6 +276,7 @@ class VariationalAutoencoder(PriorComponents, AmortizedEstimator):
         self.prior_fit = prior_fit
         self.likelihood = likelihood
         self.posterior = posterior
+        self.conditional = conditional
         self.network = network
         self.image_shape = image_shape
         self.hidden_layer_sizes = hidden_layer_sizes

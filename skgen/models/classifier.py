@@ -6,7 +6,27 @@ from torch import Tensor, nn
 from skgen._trace import Pullback, Tracer
 from skgen.models.deep_belief import DeepBeliefNetwork
 from skgen.networks import MLP
+from skgen.networks.base import Network
 from skgen.networks.mlp import Dense
+
+
+def log_proba_tracer(network: Network, low_precision: bool) -> Tracer:
+    """``trace(x, generator)`` returns the log-softmax of a network's outputs, (batch, classes), and its pullback.
+
+    The pullback takes a cotangent of that shape, adds to ``.grad`` and returns nothing.
+    """
+    traced = network.tracer(input_gradient=False, low_precision=low_precision)
+
+    def trace(x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Pullback]:
+        outputs, pull = traced(x, generator)
+        log_proba = torch.log_softmax(outputs, -1)
+
+        def pullback(cotangent: Tensor) -> None:
+            pull(torch.addcmul(cotangent, log_proba.exp(), cotangent.sum(-1, keepdim=True), value=-1))
+
+        return log_proba, pullback
+
+    return trace
 
 
 class SoftmaxClassifier(nn.Module):
@@ -60,17 +80,15 @@ class SoftmaxClassifier(nn.Module):
 
         The generator draws dropout masks. The pullback takes a cotangent per row or one for all and returns nothing.
         """
-        network = self.network.tracer(input_gradient=False, low_precision=low_precision)
+        network = log_proba_tracer(self.network, low_precision)
 
         def trace(x: Tensor, target: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Pullback]:
-            outputs, pull = network(x, generator)
-            log_proba = torch.log_softmax(outputs, -1)
+            log_proba, pull = network(x, generator)
             chosen = target.unsqueeze(-1)
 
             def pullback(cotangent: Tensor) -> None:
                 weight = cotangent.expand(len(x)).unsqueeze(-1)
-                gradient = log_proba.exp().mul_(-weight)
-                pull(gradient.scatter_add_(-1, chosen, weight))
+                pull(torch.zeros_like(log_proba).scatter_(-1, chosen, weight))
 
             return log_proba.gather(-1, chosen).squeeze(-1), pullback
 

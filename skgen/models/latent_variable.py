@@ -92,6 +92,13 @@ class LatentVariableModel(NetworkModel):
         outputs: Tensor = self.decoder(joined(z, condition))
         return outputs
 
+    def draw_rows(self, z: Tensor, generator: Generator) -> Tensor:
+        """A draw of x, standardised, for each row of latent variables."""
+        return self.likelihood.sample(self.outputs(z), generator=generator)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.unstandardize(self.likelihood.mean(self.outputs(z, condition)))
+
     def log_likelihood(self, z: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """log p(x | z) of standardised rows at draws (draws, batch, components), (draws, batch)."""
         return self.log_prob_given(self.outputs(z, condition), x)

@@ -15,6 +15,7 @@ from skgen import (
     RBMStack,
     RBMStackClassifier,
     VariationalAutoencoder,
+    VariationalClassifier,
     posteriors,
     priors,
 )
@@ -66,6 +67,10 @@ def classifier(stack, **parameters):
     return RBMStackClassifier(stack, **{"learning_rate": 0.01, "max_iter": 100, "random_state": 0} | parameters)
 
 
+def labelled(n_components=2, **parameters):
+    return VariationalClassifier(n_components, **SMALL | {"learning_rate": 0.02, "max_iter": 100} | parameters)
+
+
 CONFIGURATIONS = {
     "vae": vae(),
     "vae-shared": vae(likelihood=Gaussian("shared")),
@@ -78,13 +83,13 @@ CONFIGURATIONS = {
     "vae-auto": vae(likelihood="auto"),
     "vae-columns": vae(likelihood=[("even", "gaussian", slice(0, None, 2)), ("odd", "bernoulli", slice(1, None, 2))]),
     "vae-iwae": vae(objective="iwae", n_draws=5),
+    "vae-dreg": vae(objective="dreg", n_draws=5, kl_schedule="cyclical"),
+    "vae-information": vae(mutual_information_weight=0.5),
+    "vae-target": vae(target_kl=1.0),
     "vae-linear-lbfgs": vae(hidden_layer_sizes=(), solver="lbfgs"),
     "vae-gated-dropout": vae(activation="gated", dropout=0.2),
-    "vae-dreg": vae(objective="dreg", n_draws=5, kl_schedule="cyclical"),
-    "vae-target": vae(target_kl=1.0),
     "vae-early-stopping": vae(early_stopping=True, validation_fraction=0.2),
     "vae-free-bits": vae(free_bits=0.1),
-    "vae-information": vae(mutual_information_weight=0.5),
     "vae-clusters": vae(prior=Mixture(3, pretraining=2)),
     "vae-aggregate": vae(prior=Mixture(3), prior_fit="aggregate"),
     "vae-vamp": vae(prior=Vamp(4)),
@@ -172,7 +177,15 @@ CLASSIFIERS = {
     "classifier-gaussian": classifier(stack((16, 8), visible="gaussian", fine_tuning="up-down")),
     "classifier-lbfgs": classifier(stack((16,), visible="gaussian"), solver="lbfgs", max_iter=50, weight_decay=1e-3),
 }
-"""Estimators that learn from labels too."""
+"""Networks that start from a stack and learn from labels."""
+
+LABELLED = {
+    "vae-conditional": vae(conditional=True),
+    "vae-conditional-student": vae(conditional=True, likelihood="student_t", prior="mixture", early_stopping=True),
+    "labelled": labelled(),
+    "labelled-iwae": labelled(objective="iwae", n_draws=3, likelihood=Gaussian("shared")),
+}
+"""Estimators of rows that come with labels."""
 
 STACKS = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBMStack)]
 """Configurations of stacks of Boltzmann machines, which learn them one after the other."""
@@ -203,7 +216,7 @@ ESTIMATORS = [
 
 def configured(name, **parameters):
     """A new estimator of a configuration, with other parameters where given."""
-    return clone((CONFIGURATIONS | CLASSIFIERS)[name]).set_params(**parameters)
+    return clone((CONFIGURATIONS | CLASSIFIERS | LABELLED)[name]).set_params(**parameters)
 
 
 def rows(n_rows=40, n_features=5, *, seed=0, dtype=np.float64):
