@@ -24,7 +24,7 @@ SUFFIX = ".skgen-tmp"
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a value made of numbers, text, None, classes, arrays, specs, and containers of these.
+    """SHA-256 of a value made of numbers, text, None, classes, slices, arrays, data frames, specs, and containers.
 
     Classes count by name, specs and estimators by class and parameters, a RandomState by its state. TypeError
     for anything else.
@@ -53,6 +53,11 @@ def _feed(result: Any, value: Any) -> None:
         _feed_text(result, type(value).__name__, str(len(value)))
         for item in value:
             _feed(result, item)
+    elif isinstance(value, slice):
+        _feed(result, [slice, value.start, value.stop, value.step])
+    elif hasattr(value, "columns") and hasattr(value, "dtypes"):
+        for name in value.columns:
+            _feed_text(result, f"column {name}", repr(list(value[name])))
     elif hasattr(value, "get_params"):
         _feed(result, [type(value), value.get_params(deep=False)])
     else:

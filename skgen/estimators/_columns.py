@@ -8,7 +8,7 @@ from skgen._spec import resolve
 from skgen.estimators._auto_likelihood import chosen_likelihood
 from skgen.estimators._categories import check_few, check_known, codes_of, distinct
 from skgen.estimators._data import in_support
-from skgen.estimators._tables import NUMERIC, array_table, table_of
+from skgen.estimators._tables import NUMERIC, Table, array_table, table_of
 from skgen.likelihoods import LIKELIHOODS, Auto, Categorical, Columns, LikelihoodSpec
 
 DECLARE = "name all categories by likelihoods.Categorical(categories=...)"
@@ -191,7 +191,7 @@ class ColumnsEstimator:
         if training:
             fitted = None if reset else self.likelihood_
             self._read_likelihood = decided(spec, table, tuple(getattr(self, "feature_names_in_", ())), fitted)
-            self._table = table.without_rows() if reset else self._table
+            self._table = table.described() if reset else self._table
         return encoded(table, self._read_likelihood)
 
     def _table_of(self, X, input_name, *, by_column):
@@ -212,7 +212,7 @@ class ColumnsEstimator:
         return None if all(column.kind in NUMERIC for column in table.columns) else table
 
     def _decode_rows(self, rows):
-        return rows if self._table is None else decoded(self._table, self.likelihood_, rows)
+        return rows if self._table is None else decoded(Table.like(self._table), self.likelihood_, rows)
 
     def _in_support(self, X, *, training):
         return in_support(self, X, self._read_likelihood if training else self.likelihood_)

@@ -1,7 +1,8 @@
 """Tables of users, with columns of numbers, text, categories and booleans, and tables like them."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from numbers import Integral, Real
 
 import numpy as np
@@ -50,7 +51,7 @@ class Table:
     dtype : str
         Of an array.
     X : object
-        The rows; None in a fitted estimator.
+        The rows; None where there are none.
     """
 
     library: str
@@ -58,9 +59,16 @@ class Table:
     dtype: str = "object"
     X: object = field(default=None, repr=False)
 
-    def without_rows(self):
-        """What is kept after a fit."""
-        return Table(self.library, self.columns, self.dtype)
+    def described(self):
+        """What is kept after a fit, as plain values."""
+        columns = [asdict(column) for column in self.columns]
+        return {"library": self.library, "columns": columns, "dtype": self.dtype}
+
+    @classmethod
+    def like(cls, described):
+        """A table without rows, from :meth:`described`."""
+        columns = [Column(**column) for column in described["columns"]]
+        return cls(described["library"], columns, described["dtype"])
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -177,12 +185,11 @@ def _numbers(column, library):
 
 
 def _pandas_column(X, i):
-    from pandas import CategoricalDtype
-    from pandas.api import types
-
+    pd = import_module("pandas")
+    types = pd.api.types
     series, name = X.iloc[:, i], X.columns[i]
     dtype = series.dtype
-    if isinstance(dtype, CategoricalDtype):
+    if isinstance(dtype, pd.CategoricalDtype):
         labels = dtype.categories
         return Column(name, "category", "category", labels.tolist(), bool(dtype.ordered), str(labels.dtype))
     if str(dtype) == "object":
@@ -198,8 +205,7 @@ def _pandas_column(X, i):
 
 
 def _pandas_frame(columns):
-    import pandas as pd
-
+    pd = import_module("pandas")
     made = [_pandas_series(pd, column, values) for column, values in columns]
     frame = pd.concat(made, axis=1) if made else pd.DataFrame()
     frame.columns = [column.name for column, _ in columns]
@@ -235,8 +241,7 @@ def _polars_column(series):
 
 
 def _polars_frame(columns):
-    import polars as pl
-
+    pl = import_module("polars")
     made = []
     for column, values in columns:
         dtype = pl.Enum(column.categories) if column.dtype == "Enum" else getattr(pl, column.dtype)

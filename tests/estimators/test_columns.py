@@ -13,6 +13,7 @@ from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+from skgen.callbacks import Checkpoint
 from skgen.estimators._density_adapter import draw, log_density, measure
 from skgen.likelihoods import Auto, Categorical, Columns, Gaussian
 from tests.estimators.configurations import rows as numbers
@@ -277,6 +278,15 @@ def test_a_warm_start_goes_on_with_the_same_columns():
 def test_a_stored_estimator_gives_the_same_frames(fitted):
     assert_frame_equal(pickle.loads(pickle.dumps(fitted)).sample(5, random_state=0), fitted.sample(5, random_state=0))
     assert b"DataFrame" not in pickle.dumps(fitted)
+
+
+def test_a_checkpointed_fit_goes_on_where_it_was(tmp_path):
+    parts = [("n", "gaussian", slice("age", "age")), ("k", "categorical", "kind")]
+    X, plain = frame()[["kind", "age"]], vae(likelihood=parts)
+    expected = plain.fit(X).score_samples(X)
+    for _ in range(2):
+        saved = clone(plain).set_callbacks(Checkpoint(tmp_path)).fit(X)
+        np.testing.assert_array_equal(saved.score_samples(X), expected)
 
 
 def test_validation_rows_are_coded_too():
