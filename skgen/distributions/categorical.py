@@ -44,7 +44,7 @@ class Blocks(nn.Module):
             "place": torch.cat(place),
             "first": torch.tensor(first),
             "last": torch.tensor(sizes).unsqueeze(1) - 1,
-            "block": torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)),
+            "block": torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes), output_size=self.n_columns),
             "category": torch.cat([torch.arange(size) for size in sizes]),
         }
         for name, value in buffers.items():

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
@@ -50,6 +51,12 @@ def _check_sizes(model, n_bytes):
     for name, size in _integers(sizes, ""):
         if abs(size) > n_bytes // 8 and size > 1024:
             raise ModelFileError(f"{name} is {size}, more than a file of {n_bytes} bytes has weights for")
+    for name, value in state.items():
+        layers = value.get_params().get("hidden_layer_sizes") if isinstance(value, Spec) else None
+        if isinstance(layers, (list, tuple)) and sum(a * b for a, b in pairwise(layers)) > n_bytes:
+            raise ModelFileError(
+                f"{name} has layers of {layers} units, of which a file of {n_bytes} bytes has no weights"
+            )
 
 
 def _integers(value, name):

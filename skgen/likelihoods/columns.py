@@ -37,8 +37,9 @@ class ColumnsLikelihood(Likelihood):
         self.counts = any(part.counts for part, _ in parts)
         self._outputs = _side_by_side([part.n_outputs for part, _ in parts])
         self._inputs = _side_by_side([part.n_inputs for part, _ in parts])
-        order = torch.tensor([column for _, columns in parts for column in columns])
-        self._in_order = bool((order == torch.arange(self.n_features)).all())
+        numbers = [column for _, columns in parts for column in columns]
+        order = torch.tensor(numbers)
+        self._in_order = numbers == list(range(self.n_features))
         # Parts of neighbours are slices, which are views where an index copies.
         self._slices = _side_by_side([len(columns) for _, columns in parts])
         self.register_buffer("order", order, persistent=False)

@@ -55,10 +55,12 @@ class FlowLayers(nn.ModuleList):
             options |= {"univariate": partial(spline, bound=SPLINE_BOUND, slope=SMALLEST_SLOPE)}
             options |= {"shapes": ((n_bins,), (n_bins,), (n_bins - 1,))}
         layer = zuko.flows.autoregressive.MaskedAutoregressiveTransform
-        # Modules are born with numbers from the global random state, which is left as it was.
-        with torch.random.fork_rng(devices=[]):
+        device = torch.get_default_device()
+        # Modules are born with numbers from the global random state, which is left as it was. Their masks are found by
+        # values, which the device "meta" does not have.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             super().__init__(
-                layer(n_features, n_context, passes=n_blocks, order=order, **options)
+                layer(n_features, n_context, passes=n_blocks, order=order, **options).to(device)
                 for order in orders(n_features, n_layers)
             )
         self.n_outputs = 2 if n_bins is None else 3 * n_bins - 1
