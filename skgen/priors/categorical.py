@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar
 
 import torch
@@ -111,7 +112,10 @@ class Categorical(PriorSpec):
         return n_components * self.n_categories
 
     def has_exact_sums(self, n_components: int) -> bool:
-        return bool(self.n_categories**n_components <= self.max_states)
+        check_count(self.n_categories, "prior__n_categories", least=2)
+        check_count(self.max_states, "prior__max_states")
+        # As Python's own integers, which do not overflow.
+        return bool(int(self.n_categories) ** int(n_components) <= self.max_states)
 
     @property
     def temperatures(self) -> tuple[float, float, float | int]:
@@ -119,10 +123,9 @@ class Categorical(PriorSpec):
 
     def build(self, n_components: int) -> CategoricalPrior:
         """Return the module."""
-        check_count(self.n_categories, "prior__n_categories", least=2)
-        check_count(self.max_states, "prior__max_states")
+        few = self.has_exact_sums(n_components)
         check_number(self.final_temperature, "prior__final_temperature", above=0)
         check_number(self.temperature, "prior__temperature", least=float(self.final_temperature), below=math.inf)
-        below = None if isinstance(self.annealing, int) else 1
+        below = None if isinstance(self.annealing, Integral) else 1
         check_number(self.annealing, "prior__annealing", least=0, below=below)
-        return CategoricalPrior(n_components, self.n_categories, few=self.has_exact_sums(n_components))
+        return CategoricalPrior(n_components, self.n_categories, few=few)

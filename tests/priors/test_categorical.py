@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -131,3 +132,20 @@ def test_states_are_summed_over_up_to_max_states(n_components, few):
 def test_fields_out_of_range_are_named(fields):
     with pytest.raises(ValueError, match=f"prior__{next(iter(fields))}"):
         Categorical(**fields).build(2)
+
+
+@pytest.mark.parametrize("number", [int, np.int64])
+def test_many_states_are_not_taken_for_few_whatever_the_integers(number):
+    spec = Categorical(number(2))
+    assert not spec.has_exact_sums(number(64))
+    assert spec.build(64).states() is None
+    assert spec.has_exact_sums(number(6))
+
+
+def test_epochs_of_annealing_may_be_an_integer_of_any_kind():
+    assert Categorical(2, annealing=np.int64(3)).build(1).n_categories == 2
+
+
+def test_sums_are_refused_as_building_is():
+    with pytest.raises(ValueError, match="prior__n_categories must be an integer of at least 2, got 'a'"):
+        Categorical("a").has_exact_sums(2)
