@@ -29,18 +29,28 @@ def has_meaning(prior, posterior, objective):
 
 
 def cells(*names):
-    """Every combination of prior, posterior, likelihood and named objective that has a meaning."""
+    """Every combination of prior, likelihood and named objective that has a meaning, with the first posterior.
+
+    The other posteriors come with the first likelihood: a likelihood sees draws, and not where they are from.
+    """
 
     def marked(test):
         combinations = [
-            pytest.param(*prior.values, *posterior.values, name, id=f"{prior.id}-{posterior.id}-{name}")
+            pytest.param(
+                *prior.values,
+                *likelihood.values,
+                *posterior.values,
+                name,
+                id=f"{prior.id}-{likelihood.id}-{posterior.id}-{name}",
+            )
             for prior in PRIOR_SPECS
+            for likelihood in LIKELIHOOD_SPECS
             for posterior in POSTERIOR_SPECS
             for name in names
+            if posterior is POSTERIOR_SPECS[0] or likelihood is LIKELIHOOD_SPECS[0]
             if has_meaning(*prior.values, *posterior.values, OBJECTIVES[name])
         ]
-        test = pytest.mark.parametrize(("prior", "posterior", "name"), combinations)(test)
-        return pytest.mark.parametrize("likelihood", LIKELIHOOD_SPECS)(test)
+        return pytest.mark.parametrize(("prior", "likelihood", "posterior", "name"), combinations)(test)
 
     return marked
 
