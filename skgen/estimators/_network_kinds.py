@@ -1,5 +1,7 @@
 """What ``network`` stands for: an encoder and a decoder."""
 
+from torch.nn import Module
+
 from skgen.estimators._params import NETWORKS
 from skgen.estimators._sklearn import StrOptions
 from skgen.networks import MLP, ConvDecoder, ConvEncoder, ModuleNetwork
@@ -20,7 +22,7 @@ def kind_or_factories(network):
     if isinstance(network, str):
         return network
     pair = (network, network) if callable(network) else tuple(network)
-    if len(pair) != 2 or not all(callable(factory) for factory in pair):
+    if len(pair) != 2 or not all(callable(factory) and not isinstance(factory, Module) for factory in pair):
         raise ValueError(
             f"network must be one of {sorted(NETWORK_KINDS)}, a function of (n_inputs, n_outputs) that returns a "
             f"torch.nn.Module, or a pair of such functions for encoder and decoder, got {network!r}."

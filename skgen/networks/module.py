@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from skgen.networks.framed import FramedNetwork
 
@@ -70,24 +71,42 @@ class ModuleNetwork(FramedNetwork):
     def _made(self, seed: int) -> nn.Module:
         with _seeded(seed):
             module = self.factory(self.n_inputs, self.n_outputs)
-        if not isinstance(module, nn.Module):
-            raise ValueError(
-                f"network must be a function of (n_inputs, n_outputs) that returns a torch.nn.Module; {self.factory!r} "
-                f"returned {type(module).__name__}."
-            )
+            if not isinstance(module, nn.Module):
+                raise ValueError(
+                    f"network must be a function of (n_inputs, n_outputs) that returns a torch.nn.Module; "
+                    f"{self.factory!r} returned {type(module).__name__}."
+                )
+            if any(is_lazy(parameter) for parameter in module.parameters()):
+                self._applied(module.eval(), torch.zeros(N_PROBES, self.n_inputs))
         return module
+
+    def _applied(self, module: nn.Module, x: Tensor) -> object:
+        """What a new module makes of rows; a ValueError where it cannot take them."""
+        try:
+            return module(x)
+        except (RuntimeError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"The module that network={self.factory!r} makes does not take rows ({N_PROBES}, {self.n_inputs}): "
+                f"{error}. A factory is called with (n_inputs, n_outputs), and its module with rows (batch, n_inputs)."
+            ) from error
 
     def _probed(self) -> bool:
         """Whether the module draws in training; ValueError if it is no map of single rows."""
         for module in self.module.modules():
             if isinstance(module, _BatchNorm):
                 self._refuse(f"holds a {type(module).__name__}")
+        for name, value in self.module.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise ValueError(
+                    f"The module that network={self.factory!r} makes has a state {name!r} of type "
+                    f"{type(value).__name__}, but only tensors are stored: register it as a buffer, or make it anew."
+                )
         parameters = list(self.module.parameters())
         like = parameters[0] if parameters else self.gain
         with _seeded(0), torch.enable_grad():
             x = torch.randn(N_PROBES, self.n_inputs).to(like).requires_grad_()
             with self._watched():
-                together = self._checked(self.module.eval()(x))
+                together = self._checked(self._applied(self.module.eval(), x))
             self._check_alone(x, together)
             before = torch.default_generator.get_state()
             output = self._checked(self.module.train()(x))
@@ -154,4 +173,10 @@ class ModuleNetwork(FramedNetwork):
 
     def _reset_body(self, generator: Generator) -> None:
         """Take the parameters that a new module starts from, with its seed drawn from the generator."""
-        self.module.load_state_dict(self._made(_seed(generator)).state_dict())
+        made = self._made(_seed(generator))
+        if {*made.parameters()} & {*self.module.parameters()}:
+            raise ValueError(
+                f"network={self.factory!r} returned parameters that it had returned before, which other models would "
+                "change: a factory makes new ones at each call. Use copy.deepcopy for parts that were made outside it."
+            )
+        self.module.load_state_dict(made.state_dict())

@@ -162,6 +162,7 @@ def test_the_process_is_left_alone_by_modules_that_draw(make):
         (wrong, r"must map rows \(4, 5\) to \(4, 4\), but gave \(4, 5\)"),
         ((layered,), "or a pair of such functions"),
         ((layered, "mlp"), "or a pair of such functions"),
+        (nn.Linear(5, 4), "or a pair of such functions"),
     ],
 )
 def test_what_is_no_network_is_refused(network, message):

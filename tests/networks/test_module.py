@@ -135,3 +135,38 @@ def test_a_module_without_parameters_will_do(generator):
     network, x = ModuleNetwork(lambda n, m: nn.Identity(), 3, 3), normal(5, 3, generator=generator).float()
     assert torch.equal(network(x), x)
     assert len(FlatParameters(network).value) >= 6
+
+
+def test_layers_that_learn_their_sizes_from_rows_will_do(generator):
+    def lazy(n_inputs, n_outputs):
+        return nn.Sequential(nn.LazyLinear(5), nn.Tanh(), nn.LazyLinear(n_outputs))
+
+    one, same, other = built(lazy), built(lazy), built(lazy, seed=4)
+    x = normal(5, 3, generator=generator)
+    assert torch.equal(one(x), same(x))
+    assert not torch.equal(one(x), other(x))
+
+
+def test_a_factory_that_returns_the_same_parameters_twice_is_refused():
+    backbone = nn.Linear(3, 5)
+    network = built(lambda n_inputs, n_outputs: nn.Sequential(copy.deepcopy(backbone), nn.Linear(5, n_outputs)))
+    assert torch.equal(network.module[0].weight, backbone.weight.double())
+    with pytest.raises(ValueError, match="returned parameters that it had returned before"):
+        built(lambda n_inputs, n_outputs: nn.Sequential(backbone, nn.Linear(5, n_outputs)))
+
+
+def test_a_module_that_does_not_take_the_rows_is_refused_with_its_own_words():
+    with pytest.raises(ValueError, match=r"does not take rows \(4, 3\): mat1 and mat2"):
+        ModuleNetwork(lambda n_inputs, n_outputs: nn.Linear(8, 8), 3, 4)
+
+
+def test_a_state_that_is_no_tensor_is_refused():
+    class Stateful(nn.Linear):
+        def get_extra_state(self):
+            return {"calls": 1}
+
+        def set_extra_state(self, state):
+            pass
+
+    with pytest.raises(ValueError, match="has a state '_extra_state' of type dict"):
+        ModuleNetwork(Stateful, 3, 4)
