@@ -86,6 +86,8 @@ CELLS = {
     "choose objective='iwae', or solver='adam'",
     ("line search", "relaxed draws"): _WITHOUT_SUMS.format("solver='adam'"),
     ("refinement", "relaxed draws"): _WITHOUT_SUMS.format("refine_steps=0"),
+    ("refinement", "resemblance"): "it raises the bound of the likelihood, which training on a resemblance of images "
+    "does not learn: set refine_steps=0 or reconstruction=None",
     ("categorical", "another gradient"): "draws of categories have no path for its gradient: choose objective='iwae'",
     ("categorical", "dependent posterior"): "the posterior is then one of independent categorical variables: set "
     "posterior='diagonal'",

@@ -1,5 +1,7 @@
 """What ``reconstruction`` stands for: a resemblance of images that training maximises in place of the likelihood."""
 
+import torch
+
 from skgen.distributions.similarity import UNIFORM_SIZE, window_size
 from skgen.models.resemblance import Resemblance, dissimilarity, feature_distance_of
 
@@ -31,7 +33,26 @@ def resemblance(reconstruction, model, image_shape, moments):
         distance = dissimilarity(_data_range(likelihood, moments), _window(image_shape))
     else:
         distance = feature_distance_of(reconstruction, model.scale.device)
+        _try_out(distance, reconstruction, model.shift.view(1, *image_shape))
     return Resemblance(distance, likelihood.mean, model.unstandardize, image_shape)
+
+
+def _try_out(distance, network, image):
+    """A ValueError where a network gives no features of an image, or none that have a derivative."""
+    image = image.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            value = distance(image, image)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"reconstruction={network!r} gives no features of images {tuple(image.shape)}: {str(error).rstrip('.')}. It must map "
+            "images (n, channels, height, width), see image_shape, to a tensor or a list of tensors (n, channels, ...)."
+        ) from error
+    if not value.requires_grad:
+        raise ValueError(
+            f"reconstruction={network!r} must be differentiable by the images, got features without a gradient. Write "
+            "it with torch's functions, without detach, no_grad or numpy."
+        )
 
 
 def _data_range(likelihood, moments):

@@ -71,7 +71,8 @@ def dissimilarity(data_range: float, sigma: float | None) -> Distance:
     """1 less the structural similarity, averaged over channels; for the arguments see the function of that name."""
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
-        return 1 - structural_similarity(x, y, data_range=data_range, sigma=sigma).mean(1)
+        # In units of the range, which it does not depend on, no square overflows.
+        return 1 - structural_similarity(x / data_range, y / data_range, data_range=1.0, sigma=sigma).mean(1)
 
     return distance
 

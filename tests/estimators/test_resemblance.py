@@ -108,6 +108,27 @@ def test_what_cannot_be_compared_is_refused(parameters, columns, message):
         vae(reconstruction="ssim", **parameters).fit(X)
 
 
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Conv2d(3, 2, 3), r"Conv2d.* gives no features of images \(1, 1, 9, 9\): .*3 channels"),
+        (lambda images: images.mean(), r"gives no features of images \(1, 1, 9, 9\): .*got the shape \(\)"),
+        (lambda images: images.numpy(), "gives no features .*requires grad"),
+        (lambda images: images.detach(), "must be differentiable by the images"),
+    ],
+)
+def test_a_network_without_features_that_have_a_gradient_is_refused_by_the_parameter(network, message):
+    with pytest.raises(ValueError, match=f"(?s)^reconstruction=.*{message}"):
+        vae(reconstruction=network).fit(gratings(30, 9))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_similarity_is_learnt_alike_in_units_of_any_size(scale):
+    X = gratings(60, 9).astype(np.float32)
+    one, other = (vae(reconstruction="ssim", max_iter=3).fit(rows) for rows in (X, X * np.float32(scale)))
+    np.testing.assert_allclose(one.history_["ssim"], other.history_["ssim"], rtol=1e-2)
+
+
 def test_missing_entries_are_refused():
     X = gratings(30, 9)
     X[0, 0] = np.nan
