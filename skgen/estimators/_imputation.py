@@ -47,13 +47,18 @@ class Imputation:
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_imputations, n_samples, n_features)
-            The rows, their observed entries unchanged. Where ``sample`` gives tables, a table or a list of them.
+            The rows, their observed entries unchanged. Where ``sample`` gives data frames, one or a list of them.
         """
         check_choice(method, ("mean", "sample"), "method")
         check_count(n_draws, "n_draws")
         if n_imputations is not None:
             check_count(n_imputations, "n_imputations")
         X = self._check_input(X)
+        if self._n_conditions:
+            raise ValueError(
+                "impute is for models without classes, and this one has some, classes_: fit a VariationalAutoencoder "
+                "with conditional=False. A class that is known may be a column of its X."
+            )
         index = np.flatnonzero(np.isnan(X).any(axis=1))
         filled = np.repeat(X[np.newaxis], n_imputations or 1, axis=0)
         if len(index):
@@ -64,7 +69,8 @@ class Imputation:
             filled[:, index] = np.where(np.isnan(X[index]), values, X[index])
         if n_imputations is None:
             return self._decode_rows(filled[0])
-        return filled if self._table is None else [self._decode_rows(rows) for rows in filled]
+        tables = [self._decode_rows(rows) for rows in filled]
+        return np.stack(tables) if isinstance(tables[0], np.ndarray) else tables
 
     def _conditional_means(self, X, n_draws):
         """Conditional means of rows, (1, n_samples, n_features)."""

@@ -212,7 +212,7 @@ class _Annealing:
         if not model.posterior.has_path:
             raise ValueError(
                 "Annealed importance sampling moves along gradients, which latent variables that are categories do not "
-                "have: use method='importance', or another prior."
+                "have: use log_likelihood(method='importance'), or another prior."
             )
         # Gradients go through what inference does not let them.
         with torch.inference_mode(False), torch.no_grad():

@@ -5,14 +5,16 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 
 from skgen import FactorAnalysis, ProbabilisticPCA, VariationalAutoencoder
 from skgen.likelihoods import Gaussian
 from skgen.priors import Vamp
-from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
+from tests.estimators.configurations import CONFIGURATIONS, LABELLED, NETWORKS, ROUNDED, configured, rows, vae
 
 pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
@@ -282,3 +284,20 @@ def test_a_read_only_map_of_incomplete_rows_is_used_where_it_is(tmp_path):
     X = np.load(tmp_path / "x.npy", mmap_mode="r")
     estimator = vae(batch_size=64).fit(X)
     assert torch.tensor(estimator.transform(X)).isfinite().all()
+
+
+def test_tables_of_an_array_are_an_array_under_a_likelihood_per_column():
+    X = rows()
+    X[0, 0] = np.nan
+    estimator = clone(CONFIGURATIONS["vae-columns"]).fit(X)
+    tables = estimator.impute(X, n_imputations=3, n_draws=8)
+    assert isinstance(tables, np.ndarray)
+    assert (tables.shape, tables.dtype) == ((3, *X.shape), X.dtype)
+    frames = estimator.fit(pd.DataFrame(X)).impute(pd.DataFrame(X), n_imputations=3, n_draws=8)
+    assert [type(frame) for frame in frames] == [pd.DataFrame] * 3
+
+
+def test_models_with_classes_refuse_to_impute_and_say_what_does():
+    estimator = clone(LABELLED["vae-conditional"]).fit(rows(), np.arange(len(rows())) % 2)
+    with pytest.raises(ValueError, match="impute is for models without classes"):
+        estimator.impute(rows())
