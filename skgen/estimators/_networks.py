@@ -81,11 +81,15 @@ class NetworkEstimator(GradientEstimator):
         check_draws(model, self.solver)
         low_precision = self.precision == "bfloat16" and not batches.full
         factor, offsets = self._units(model)
+        if model.missing:
+            offset = offsets.cpu().double() @ observed_shares(batches.rows, batches.weight)
+        else:
+            offset = offsets.sum()  # without a look at every row
         return kind(
             model.tracer(low_precision=low_precision, **options),
             objective,
             noise,
-            offset=float(offsets.cpu().double() @ observed_shares(batches.rows, batches.weight)),
+            offset=float(offset),
             factor=factor,
             tile=tile_size(n_draws * model.width, model.scale.itemsize),
         )
@@ -140,9 +144,11 @@ class NetworkEstimator(GradientEstimator):
                     "X contains missing values, of which the rows so far had none: a network= of your own has no input "
                     "for them. Begin with rows that have some, or fill them in."
                 )
-            # The model gets more weights, of which the optimiser knows nothing.
+            # The model gets more weights, of which the optimiser knows nothing; a critic of its inputs starts anew.
             kept = getattr(self, "training_state_", {}).items()
-            self.training_state_ = {name: value for name, value in kept if name.startswith("loss.")}
+            self.training_state_ = {
+                name: value for name, value in kept if name.startswith("loss.") and not name.startswith("loss.critic")
+            }
         self._missing = moments.incomplete or before
         return super()._initial_model(moments, old, seed, partial=partial)
 

@@ -49,8 +49,9 @@ def test_rows_of_another_width_are_refused(name):
             method(rows(n_features=4))
     with pytest.raises(ValueError, match="X_val has 4 features, but X has 5"):
         configured(name).fit(rows(), X_val=rows(n_features=4))
-    with pytest.raises(ValueError, match=r"X has 3 columns, but .* has n_components=2"):
-        fitted.inverse_transform(np.zeros((1, 3)))
+    width = fitted.transform(rows(1)).shape[1] + 1
+    with pytest.raises(ValueError, match=rf"X has {width} columns, but .* has n_components=\d"):
+        fitted.inverse_transform(np.zeros((1, width)))
 
 
 @every
