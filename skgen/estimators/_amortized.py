@@ -12,7 +12,7 @@ from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
 from skgen.estimators._prior_start import PriorStart
-from skgen.estimators._resemblance import report_of, resemblance
+from skgen.estimators._resemblance import check_complete, report_of, resemblance
 from skgen.estimators._restarts import Restarting
 from skgen.models import LatentVariableModel
 from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
@@ -151,6 +151,10 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
 
     def _validation_values(self, model, x, generator, *condition, shared=False):
         objective = self._objective(model)
+        if self.reconstruction is not None:
+            check_complete(x, self.reconstruction)
+        if isinstance(objective, Custom):  # rows to validate on may be incomplete where those to train on are not
+            objective.offset = model.log_jacobian_of(x)
         noise = self._validation_noise(model, objective, x, generator, shared=shared)
         value = objective.report(model.terms(x, noise, *condition))[objective.monitor]
         return value if objective.monitor in objective.unitless else value + model.log_jacobian_of(x)

@@ -43,8 +43,7 @@ def _redraws(estimator):
 
 
 def _relaxes(estimator):
-    spec = estimator.prior_
-    return spec.temperatures is not None and not spec.has_exact_sums(estimator.n_components)
+    return estimator.prior_.temperatures is not None and not estimator._sums
 
 
 TRAITS = {
@@ -109,9 +108,11 @@ CELLS = {
 """Pairs of traits that do not go together -> why, and what to do."""
 
 
-def check_cells(estimator):
-    """Raise a ValueError for the first combination of the estimator's traits that has no meaning."""
+def check_cells(estimator, only=None):
+    """Raise a ValueError for the first combination of the estimator's traits, of one if asked, without a meaning."""
     for names, reason in CELLS.items():
+        if only is not None and only not in names:
+            continue
         first, second = (TRAITS[name] for name in names)
         if first.of(estimator) and second.of(estimator):
             raise ValueError(f"{first.named(estimator)} does not go with {second.named(estimator)}: {reason}.")

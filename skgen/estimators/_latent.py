@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgen._spec import check_count
 from skgen.distributions.normal import sobol_normal
 from skgen.estimators._arrays import as_array, tiles
+from skgen.estimators._cells import check_cells
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._diagnostics import COLLAPSE, LatentDiagnostics
 from skgen.estimators._imputation import Imputation
@@ -59,6 +60,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         parameters = model.encode(x)
         if not self.refine_steps:
             return parameters
+        check_cells(self, "refinement")  # it may have been set after the fit
         return refined(model, x, parameters, self._shared_noise(model), self.refine_steps, condition)
 
     def _latent_moments(self, model, x):

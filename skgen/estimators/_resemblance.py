@@ -20,10 +20,7 @@ def resemblance(reconstruction, model, image_shape, moments):
     """The term for a model; ``moments`` are those of the columns, for the range of their values."""
     likelihood = model.likelihood
     if model.missing:
-        raise ValueError(
-            f"X contains missing values, with which images cannot be compared, as reconstruction={reconstruction!r} "
-            "asks for: fill them in, or set reconstruction=None."
-        )
+        raise ValueError(_incomplete("X", reconstruction))
     if likelihood.nominal:
         raise ValueError(
             f"reconstruction={reconstruction!r} compares means with rows, but columns of categories have none: choose "
@@ -37,6 +34,19 @@ def resemblance(reconstruction, model, image_shape, moments):
     return Resemblance(distance, likelihood.mean, model.unstandardize, image_shape)
 
 
+def check_complete(x, reconstruction):
+    """Refuse missing values in rows to validate on."""
+    if bool(x.isnan().any()):
+        raise ValueError(_incomplete("X_val", reconstruction))
+
+
+def _incomplete(name, reconstruction):
+    return (
+        f"{name} contains missing values, with which images cannot be compared, as reconstruction={reconstruction!r} "
+        "asks for: fill them in, or set reconstruction=None."
+    )
+
+
 def _try_out(distance, network, image):
     """A ValueError where a network gives no features of an image, or none that have a derivative."""
     image = image.detach().clone().requires_grad_()
@@ -44,9 +54,10 @@ def _try_out(distance, network, image):
         with torch.enable_grad():
             value = distance(image, image)
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).rstrip(".")
         raise ValueError(
-            f"reconstruction={network!r} gives no features of images {tuple(image.shape)}: {str(error).rstrip('.')}. It must map "
-            "images (n, channels, height, width), see image_shape, to a tensor or a list of tensors (n, channels, ...)."
+            f"reconstruction={network!r} gives no features of images {tuple(image.shape)}: {reason}. It must map "
+            "images (n, channels, height, width), see image_shape, to a tensor or tensors (n, channels, ...)."
         ) from error
     if not value.requires_grad:
         raise ValueError(

