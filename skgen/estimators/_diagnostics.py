@@ -122,7 +122,8 @@ class LatentDiagnostics:
 
     def _fitted_report(self):
         best, names = self.best_iter_ - 1, ("elbo", "reconstruction", "kl")
-        bound = {name: self.history_[name][best] for name in names if name in self.history_}
+        # A fit that was interrupted in its first epoch has no history.
+        bound = {name: self.history_[name][best] for name in names if self.history_.get(name)}
         names = ("kl_per_component", "active_units", "n_active_units", "mutual_information", "aggregated_kl")
         return bound | {name: getattr(self, f"{name}_") for name in names}
 
@@ -157,8 +158,8 @@ def _warnings(found, n_components):
         yield COLLAPSE
     elif found["n_active_units"] < n_components:
         yield f"{n_components - found['n_active_units']} of {n_components} latent variables are not in use."
-    kl, gap = found["kl"], found["aggregated_kl"]
-    if gap is not None and gap > 0.5 * kl and gap > 1:
+    kl, gap = found.get("kl"), found["aggregated_kl"]
+    if kl is not None and gap is not None and gap > 0.5 * kl and gap > 1:
         yield (
             f"The encoded rows are far from the prior: {gap:.3g} of {kl:.3g} nats of the KL. Drawn rows may look like "
             "none: choose a more flexible prior, such as 'mixture' or 'vamp'."

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 from skgen.likelihoods import Gaussian
 from tests.estimators.configurations import configured, rows, vae
@@ -124,3 +125,33 @@ def test_global_state_is_untouched(linear):
     before = process_state()
     linear.report(load_iris().data)
     assert process_state() == before
+
+
+class Interrupting:
+    """A callback that interrupts a fit before its first epoch."""
+
+    max_estimator_depth = None
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.parent is not None:
+            raise KeyboardInterrupt
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_a_fit_that_was_interrupted_before_its_first_epoch_has_a_report(n_init):
+    estimator = vae(n_init=n_init).set_callbacks(Interrupting())
+    with pytest.warns(ConvergenceWarning, match="was interrupted in epoch 1"):
+        estimator.fit(rows())
+    assert estimator.n_iter_ == 0
+    assert "elbo" not in estimator.report()
+    assert "elbo" in estimator.report(rows())
+    assert np.isfinite(estimator.score(rows()))
