@@ -150,7 +150,8 @@ class LikelihoodEstimates:
 
         # Besides a tile of draws, all log-weights of a row are held, and what is made of them.
         width = self._module(X.dtype).width
-        return self._map_given(X, y, estimates, max(1, n_draws // 64, 12 * n_draws // width))
+        found = self._map_given(X, y, estimates, max(1, n_draws // 64, 12 * n_draws // width))
+        return [column.astype(X.dtype) for column in found]
 
     def _annealed(self, X, y, n_chains, betas, seed):
         """Values, standard errors and effective sample sizes of rows."""

@@ -209,3 +209,13 @@ def test_global_state_is_untouched(curved):
     curved.log_likelihood(rows(), method="ais", n_draws=2, n_temperatures=3)
     curved.log_likelihood_gap(5, n_draws=2, n_temperatures=3)
     assert process_state() == before
+
+
+@pytest.mark.parametrize("method", ["importance", "ais"])
+def test_estimates_have_the_dtype_of_the_rows(method, curved):
+    X = rows(4)
+    for dtype in (np.float32, np.float64):
+        answer = curved.log_likelihood(
+            X.astype(dtype), method=method, n_draws=4, n_temperatures=3, return_std=True, return_ess=True
+        )
+        assert [each.dtype for each in answer] == [dtype] * 3
