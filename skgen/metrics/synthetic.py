@@ -23,7 +23,8 @@ def train_on_synthetic_score(
 ):
     """Score on real rows of a classifier that has learnt from drawn rows.
 
-    A clone of the density is fitted to each class and draws as many rows as the class has. Three brackets say what
+    A clone of the density is fitted to each class and draws as many rows as the class has; one that is learnt given the
+    class (``conditional=True``) is fitted once, to all rows and their classes. Three brackets say what
     the score is worth: the real training rows; rows whose columns are drawn independently of each other within each
     class, which is what a model that has learnt no dependence gives; and rows interpolated between neighbours of a
     class, which costs nothing and is often hard to beat.
@@ -83,7 +84,8 @@ def train_on_synthetic_score(
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"y must have at least 2 classes, got {classes.tolist()} only.")
-    sources = [_sources(density, X[y == c], c, _spread(X)) for c in classes]
+    draws = _draws(density, X, y, classes)
+    sources = [_sources(draws[c], X[y == c], _spread(X)) for c in classes.tolist()]
     scores = {name: [] for name in sources[0]}
     for _ in range(n_repeats):
         learner = classifier
@@ -109,16 +111,29 @@ def _spread(X):
     return np.where(scale > 0, scale, 1.0)
 
 
-def _sources(density, rows, label, scale):
-    """For each kind of training rows a function of a RandomState that draws as many as a class has."""
+def _draws(density, X, y, classes):
+    """For each class a function of a number of rows and a RandomState that draws rows of the class."""
+    if getattr(density, "conditional", False) is True:  # mixtures have a method of that name
+        fitted = clone(density).fit(X, y)
+        return {
+            c: lambda n, random_state, c=c: fitted.sample(n, seed_from(random_state), y=c) for c in classes.tolist()
+        }
+    fitted = {c: _fitted_class(density, X[y == c], c) for c in classes.tolist()}
+    return {c: lambda n, random_state, c=c: draw(fitted[c], n, seed_from(random_state)) for c in classes.tolist()}
+
+
+def _fitted_class(density, rows, label):
     try:
-        fitted = clone(density).fit(rows)
+        return clone(density).fit(rows)
     except ValueError as error:
-        name = np.asarray(label).item()
-        raise ValueError(f"density cannot be fitted to the {len(rows)} rows of class {name!r}: {error}") from error
+        raise ValueError(f"density cannot be fitted to the {len(rows)} rows of class {label!r}: {error}") from error
+
+
+def _sources(drawn, rows, scale):
+    """For each kind of training rows a function of a RandomState that draws as many as a class has."""
     neighbors = _neighbors(rows / scale)
     return {
-        "synthetic": lambda random_state: draw(fitted, len(rows), seed_from(random_state)),
+        "synthetic": lambda random_state: drawn(len(rows), random_state),
         "real": lambda random_state: rows,
         "independent": lambda random_state: _independent_columns(rows, random_state),
         "interpolation": lambda random_state: _interpolated(rows, neighbors, random_state),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, kstest
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture as SklearnMixture
@@ -9,7 +9,7 @@ from sklearn.neighbors import KernelDensity, KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgen import GaussianMixture, ProbabilisticPCA
+from skgen import GaussianMixture, ProbabilisticPCA, VariationalAutoencoder
 from skgen.metrics.synthetic import _interpolated, _neighbors, memorization_test, train_on_synthetic_score
 from tests.oracles import process_state
 
@@ -173,3 +173,18 @@ def test_distances_beyond_float64_are_refused():
     X = 1e200 * np.random.RandomState(0).standard_normal((20, 2))
     with pytest.raises(ValueError, match="The largest number in X_train, X_holdout and X_generated is"):
         memorization_test(X, X, X)
+
+
+def test_a_model_given_classes_learns_them_at_once_and_draws_rare_ones(monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:110], y[:110]
+    fits = []
+    density = VariationalAutoencoder(conditional=True, hidden_layer_sizes=(32,), max_iter=200, random_state=0)
+    fit = VariationalAutoencoder.fit
+    monkeypatch.setattr(VariationalAutoencoder, "fit", lambda *args, **named: fits.append(1) or fit(*args, **named))
+    classifier = LogisticRegression(max_iter=1000)
+    result = train_on_synthetic_score(
+        density, X[::2], y[::2], X[1::2], y[1::2], classifier=classifier, n_repeats=2, random_state=0
+    )
+    assert len(fits) == 1
+    assert result.synthetic.min() > 0.85
