@@ -7,7 +7,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 
 from skgen.estimators._data import numbered
-from skgen.meta._inner import fitted_clone
+from skgen.estimators._tables import is_missing, table_of
+from skgen.meta._inner import fitted_clone, some_rows
 
 
 def folds(X, n_folds, random_state):
@@ -16,17 +17,31 @@ def folds(X, n_folds, random_state):
     Equal rows share a fold, so that no fit has seen a row that it is asked about, and a row of weight 2 is the row
     twice. Neither order nor repetitions of rows change the folds of others.
     """
-    distinct = numbered(X)
+    distinct = numbered(_comparable(X))
     n_distinct = int(distinct.max()) + 1
     order = random_state.permutation(n_distinct)
     return (order % min(n_folds, n_distinct))[distinct]
+
+
+def _comparable(X):
+    """Numbers that are equal where the entries of rows are, and do not depend on other rows but by their order."""
+    table = table_of(X)
+    return X if table is None else np.stack([_codes(table.values(i)) for i in range(len(table.columns))], axis=1)
+
+
+def _codes(values):
+    if values.dtype != object:
+        return values.astype(np.float64)
+    # Sorted as text, which values of all kinds have.
+    codes = np.unique([repr(value) for value in values], return_inverse=True)[1]
+    return np.where([is_missing(value) for value in values], np.nan, codes)
 
 
 def fold_splits(X, n_folds, random_state, sample_weight=None):
     """Training and test rows of each fold; rows of weight 0 are in neither."""
     present = np.ones(len(X), dtype=bool) if sample_weight is None else sample_weight > 0
     fold = np.full(len(X), -1)
-    fold[present] = folds(X[present], n_folds, random_state)
+    fold[present] = folds(some_rows(X, present), n_folds, random_state)
     if fold.max() < 1:
         raise ValueError(
             f"Scores of unseen rows need at least two different rows, got n_samples = {present.sum()} that are all "
@@ -50,11 +65,12 @@ def cross_fitted(estimator, X, sample_weight, splits, score):
     tested = np.concatenate([test for _, test in splits])
     weight = None if sample_weight is None else sample_weight[tested]
     if isinstance(estimator, FrozenEstimator):
-        return score(estimator, X[tested]), weight
+        return score(estimator, some_rows(X, tested)), weight
     values = []
     for train, test in splits:
-        fitted = fitted_clone(estimator, X[train], None, None if sample_weight is None else sample_weight[train])
-        values.append(score(fitted, X[test]).astype(np.float64))
+        given = None if sample_weight is None else sample_weight[train]
+        fitted = fitted_clone(estimator, some_rows(X, train), None, given)
+        values.append(score(fitted, some_rows(X, test)).astype(np.float64))
     return np.concatenate(values), weight
 
 

@@ -6,11 +6,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
+from sklearn.utils import check_X_y, get_tags
 from sklearn.utils.validation import has_fit_parameter, validate_data
 
+from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._density_adapter import unwrapped
-from skgen.estimators._sklearn import _check_sample_weight
+from skgen.estimators._sklearn import _check_sample_weight, _safe_indexing
+from skgen.estimators._tables import NUMERIC, table_of
 
 
 class WeightedFit:
@@ -38,11 +40,51 @@ def allows_nan(estimator):
     return get_tags(estimator).input_tags.allow_nan
 
 
-def checked_rows(meta, X, inside, *, reset, **checks):
-    """Rows, and ``y`` beside them where given, checked as far as all estimators inside would."""
+def takes_strings(estimator):
+    """Whether an estimator takes columns of text."""
+    return get_tags(unwrapped(estimator)).input_tags.string
+
+
+def takes_tables(estimator):
+    """Whether an estimator takes rows as a table, whose columns have names and may be of text or categories."""
+    return isinstance(unwrapped(estimator), ColumnsEstimator) or takes_strings(estimator)
+
+
+def checked_rows(meta, X, inside, *, reset, tables=False, **checks):
+    """Rows, and ``y`` beside them where given, checked as far as all estimators inside would.
+
+    They are an array of numbers, or, with ``tables``, the table that was given, where all estimators inside take one.
+    """
+    table = table_of(X)
+    if table is not None and tables and all(takes_tables(each) for each in inside):
+        validate_data(meta, X, reset=reset, skip_check_array=True)
+        if "y" not in checks:
+            return table.X
+        stand_in = np.zeros((len(table.X), 1))
+        return table.X, check_X_y(stand_in, estimator=meta, **checks)[1]
     finite = "allow-nan" if all(allows_nan(each) for each in inside) else True
-    checks |= {"dtype": [np.float64, np.float32], "ensure_all_finite": finite}
-    return validate_data(meta, X, reset=reset, **checks)
+    checks = {"dtype": [np.float64, np.float32], "ensure_all_finite": finite} | checks
+    try:
+        return validate_data(meta, X, reset=reset, **checks)
+    except ValueError as error:
+        if "could not convert" not in str(error) or table is None:
+            raise
+        raise _no_numbers(meta, table, inside) from error
+
+
+def _no_numbers(meta, table, inside):
+    named = [column.name for column in table.columns if column.kind not in NUMERIC]
+    return ValueError(
+        f"Columns {named} of X are not of numbers, which {type(meta).__name__} with "
+        f"{', '.join(sorted({type(unwrapped(each)).__name__ for each in inside}))} needs. Encode them. "
+        "GenerativeClassifier, DensitySelector and GenerativeOutlierDetector take text and categories as they are, if "
+        "all models in them do, as VariationalAutoencoder(likelihood='auto'), and nothing is reconstructed."
+    )
+
+
+def some_rows(X, index):
+    """Rows of an array or a table by numbers or a mask."""
+    return _safe_indexing(X, index)
 
 
 def fitted_clone(estimator, X, y=None, sample_weight=None):
@@ -53,7 +95,7 @@ def fitted_clone(estimator, X, y=None, sample_weight=None):
     given = weight_parameters(estimator, sample_weight[present])
     # Weights go to whatever takes them; no step of a pipeline inside has to ask for them.
     with config_context(enable_metadata_routing=False):
-        return clone(estimator).fit(X[present], None if y is None else y[present], **given)
+        return clone(estimator).fit(some_rows(X, present), None if y is None else y[present], **given)
 
 
 def weight_parameters(estimator, sample_weight):

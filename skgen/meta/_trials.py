@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skgen.estimators._density_adapter import kind, last_step, log_density, measure, through
 from skgen.estimators._scalers import check_steps
-from skgen.meta._inner import fitted_clone
+from skgen.meta._inner import fitted_clone, some_rows
 
 REFUSED = "Nats compare only within one measure, and only likelihoods do."
 
@@ -96,9 +96,9 @@ def _mean_and_error(values, weight):
 
 def _held_out(estimator, X, weight, train, test):
     def scored(fitted):
-        return log_density(fitted, X[test]).astype(np.float64)
+        return log_density(fitted, some_rows(X, test)).astype(np.float64)
 
-    return _tried(estimator, X[train], None if weight is None else weight[train], scored)
+    return _tried(estimator, some_rows(X, train), None if weight is None else weight[train], scored)
 
 
 def _by_bic(estimator, X, weight):

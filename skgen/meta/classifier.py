@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgen.estimators._density_adapter import kind, log_density, unwrapped
 from skgen.estimators._sklearn import HasMethods, _fit_context
 from skgen.estimators.probabilistic_pca import ProbabilisticPCA
-from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, weight_parameters
+from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, some_rows, takes_strings, weight_parameters
 from skgen.meta._labelled import fitted_class
 
 
@@ -105,7 +105,7 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
         X, y, weight = self._rows(X, y, fit_params, reset=True)
         self.classes_, label = np.unique(y, return_inverse=True)
         estimators = [
-            fitted_class(self._inside(), X[label == k], None if weight is None else weight[label == k], name)
+            fitted_class(self._inside(), some_rows(X, label == k), None if weight is None else weight[label == k], name)
             for k, name in enumerate(self.classes_)
         ]
         return self._finish(estimators, np.bincount(label, weights=weight).astype(np.float64))
@@ -152,13 +152,13 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
 
     def _rows(self, X, y, fit_params, *, reset):
         """Rows that have some weight, their classes and weights."""
-        X, y = checked_rows(self, X, [self._inside()], y=y, reset=reset)
+        X, y = checked_rows(self, X, [self._inside()], y=y, reset=reset, tables=True)
         check_classification_targets(y)
         weight = self._fit_weight(X, fit_params)
         if weight is None:
             return X, y, None
         there = weight > 0
-        return X[there], y[there], weight[there]
+        return some_rows(X, there), y[there], weight[there]
 
     def _continued(self, k, X, chosen, weight):
         estimator = self.estimators_[k]
@@ -166,7 +166,7 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
             return estimator
         estimator = clone(self._inside()) if estimator is None else estimator
         given = {} if weight is None else weight_parameters(estimator, weight[chosen])
-        return estimator.partial_fit(X[chosen], **given)
+        return estimator.partial_fit(some_rows(X, chosen), **given)
 
     def _finish(self, estimators, counts):
         for estimator in estimators:
@@ -207,7 +207,7 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
             Nats, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = checked_rows(self, X, [self._inside()], reset=False)
+        X = checked_rows(self, X, [self._inside()], reset=False, tables=True)
         joint = np.full((len(X), len(self.classes_)), -np.inf)
         for k, estimator in enumerate(self.estimators_):
             if self.class_prior_[k] > 0 and estimator is not None:
@@ -269,4 +269,5 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = allows_nan(self._inside())
+        tags.input_tags.string = takes_strings(self._inside())
         return tags

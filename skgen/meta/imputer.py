@@ -8,14 +8,14 @@ from sklearn.impute import MissingIndicator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skgen._spec import check_count
 from skgen.estimators._arrays import seed_from
 from skgen.estimators._density_adapter import conditioned, unwrapped
 from skgen.estimators._sklearn import HasMethods, _fit_context
 from skgen.estimators.gaussian_mixture import GaussianMixture
-from skgen.meta._inner import WeightedFit, allows_nan, fitted_clone
+from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone
 
 
 class GenerativeImputer(WeightedFit, TransformerMixin, MetaEstimatorMixin, BaseEstimator):
@@ -30,8 +30,8 @@ class GenerativeImputer(WeightedFit, TransformerMixin, MetaEstimatorMixin, BaseE
         The density. None stands for one normal distribution, fitted to standardised columns with a thousandth added to
         their variances, until an iteration gains less than 0.3 nats per row: what comes after that is fitted to noise
         more often than not. For incomplete training rows it must take missing entries, as GaussianMixture,
-        ProbabilisticPCA, FactorAnalysis, MixtureOfFactorAnalyzers, BayesianGaussianMixture and VariationalAutoencoder of
-        skgen do, or a search or a selector over these.
+        ProbabilisticPCA, FactorAnalysis, MixtureOfFactorAnalyzers, BayesianGaussianMixture and VariationalAutoencoder
+        of skgen do, or a search or a selector over these.
     sample_posterior : bool, default=False
         Whether ``transform`` fills in draws in place of means. Draws have the variance that means lack; they depend on
         ``random_state`` and the observed entries of their row only, so that a row gets the same draw in any company.
@@ -201,7 +201,7 @@ class GenerativeImputer(WeightedFit, TransformerMixin, MetaEstimatorMixin, BaseE
         return make_pipeline(StandardScaler(), GaussianMixture(1, reg_covar=1e-3, tol=0.3))
 
     def _checked(self, X, *, reset):
-        return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+        return checked_rows(self, X, [self._inside()], reset=reset, ensure_all_finite="allow-nan")
 
     def _check_takes(self, missing):
         estimator = self._inside()

@@ -13,7 +13,7 @@ from skgen.estimators._reconstruction import check_reconstructs, reconstructed
 from skgen.estimators._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
 from skgen.meta._folds import cross_fitted, dividing_line, splits_of
-from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone
+from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone, takes_strings
 
 AUTO_SHARE = 0.05
 """Share of rows to come of the training rows' law that contamination="auto" calls outliers."""
@@ -118,7 +118,7 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
         """
         source = check_random_state(self.random_state)
         estimator = self._inside(seed_from(source))
-        X = checked_rows(self, X, [estimator], reset=True)
+        X = self._checked(X, estimator, reset=True)
         weight = self._fit_weight(X, fit_params)
         if self.score_method == "reconstruction":
             scale = RunningMoments.empty(X.shape[1]).updated(X, weight).scale
@@ -147,6 +147,10 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
         if self.score_method == "reconstruction":
             check_reconstructs(estimator)
         return estimator
+
+    def _checked(self, X, estimator, *, reset):
+        tables = self.score_method != "reconstruction"  # there is no distance between categories
+        return checked_rows(self, X, [estimator], reset=reset, tables=tables)
 
     def _raw_scores(self, estimator, X):
         if self.score_method != "reconstruction":
@@ -179,7 +183,7 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
             ``score_method`` says.
         """
         check_is_fitted(self)
-        return self._scores(self._raw_scores(self.estimator_, checked_rows(self, X, [self.estimator_], reset=False)))
+        return self._scores(self._raw_scores(self.estimator_, self._checked(X, self.estimator_, reset=False)))
 
     def decision_function(self, X):
         """Score of each row, less the line that was drawn.
@@ -214,6 +218,7 @@ class GenerativeOutlierDetector(WeightedFit, OutlierMixin, MetaEstimatorMixin, B
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.estimator is None or allows_nan(self.estimator)
+        tags.input_tags.string = self.estimator is not None and takes_strings(self.estimator)
         return tags
 
 

@@ -15,7 +15,7 @@ from skgen.estimators._sklearn import StrOptions, _BaseComposition, _fit_context
 from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
 from skgen.estimators.probabilistic_pca import ProbabilisticPCA
 from skgen.meta._folds import splits_of
-from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone, weight_parameters
+from skgen.meta._inner import WeightedFit, allows_nan, checked_rows, fitted_clone, takes_strings, weight_parameters
 from skgen.meta._trials import by_bic, held_out, table
 
 KINDS = ("exact", "bound", "estimate", "pseudo")
@@ -160,7 +160,7 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
         """
         source = check_random_state(self.random_state)
         names, estimators = self._named(seed_from(source))
-        X = checked_rows(self, X, estimators, reset=True)
+        X = checked_rows(self, X, estimators, reset=True, tables=True)
         weight = self._fit_weight(X, fit_params)
         for estimator in estimators if weight is not None else []:
             weight_parameters(estimator, weight)
@@ -221,7 +221,8 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
             Nats per row in the units of X, of the kind that ``score_kind`` says.
         """
         check_is_fitted(self)
-        return log_density(self.best_estimator_, checked_rows(self, X, [self.best_estimator_], reset=False))
+        X = checked_rows(self, X, [self.best_estimator_], reset=False, tables=True)
+        return log_density(self.best_estimator_, X)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw rows from the chosen candidate.
@@ -245,6 +246,7 @@ class DensitySelector(WeightedFit, MetaEstimatorMixin, DensityEstimator, _BaseCo
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = all(allows_nan(each) for each in self._named()[1])
+        tags.input_tags.string = all(takes_strings(each) for each in self._named()[1])
         return tags
 
 
