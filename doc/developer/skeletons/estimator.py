@@ -76,6 +76,7 @@ class GradientFactorAnalysis(DensityEstimator, NetworkEstimator):
     """
 
     score_kind = "exact"
+    _row_checks: dict = {}  # rows with missing entries are refused: the encoder below has no input that tells of them
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
