@@ -182,8 +182,11 @@ def test_every_objective_and_solver_learns_with_it(parameters):
     monitored = estimator.history_["iwae" if "objective" in parameters else "elbo"]
     assert np.mean(monitored[-3:]) > np.mean(monitored[:3])
     assert estimator.kl_per_component_ is None
-    value, error = estimator.log_likelihood(X[:50], n_draws=500, return_std=True, random_state=0)
-    assert abs(estimator.score_samples(X[:50]).mean() - value.mean()) < 0.3 + 5 * error.mean()
+    # Posteriors have several modes here, which chains of annealed importance sampling reach from any of them.
+    value, error = estimator.log_likelihood(
+        X[:10], method="ais", n_draws=8, n_temperatures=50, return_std=True, random_state=0
+    )
+    assert abs(estimator.score_samples(X[:10]).mean() - value.mean()) < 0.3 + 5 * error.mean()
     again = pickle.loads(pickle.dumps(estimator))
     np.testing.assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
     np.testing.assert_array_equal(again.score_samples(X), estimator.score_samples(X))
