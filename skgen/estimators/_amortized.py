@@ -34,6 +34,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         self.likelihood_ = self._read_likelihood
         self.posterior_ = resolve(self.posterior, POSTERIORS, PosteriorSpec, "posterior")
         self._architecture = self._network_sizes()
+        self._resembling = self.reconstruction is not None
         check_cells(self)
 
     @property
@@ -44,10 +45,12 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
     @property
     def score_kind(self):
         """What scores are: "pseudo" where training did not maximise a likelihood, "exact" for sums over few states."""
-        if self.reconstruction is not None:
-            return "pseudo"
-        spec = resolve(self.prior, PRIORS, PriorSpec, "prior")
-        return "exact" if spec.has_exact_sums(self.n_components) else "bound"
+        if hasattr(self, "prior_"):
+            pseudo, exact = self._resembling, self._sums
+        else:
+            spec = resolve(self.prior, PRIORS, PriorSpec, "prior")
+            pseudo, exact = self.reconstruction is not None, spec.has_exact_sums(self.n_components)
+        return "pseudo" if pseudo else "exact" if exact else "bound"
 
     @property
     def _n_features_out(self):
@@ -89,7 +92,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
     def _objective(self, model):
         if self.reconstruction is not None:
             name, read = report_of(self.reconstruction, self.n_features_in_)
-            return ResemblanceObjective(name, read, self.free_bits, self._n_features_out)
+            return ResemblanceObjective(name, read, self.free_bits, self._architecture["n_components"])
         if callable(self.objective):
             if model.missing:
                 raise ValueError(

@@ -260,3 +260,10 @@ def test_divergence_names_epoch_and_term():
 def test_scores_say_what_they_are():
     assert (vae().score_measure, vae(likelihood="bernoulli").score_measure) == ("density", "mass")
     assert vae().score_kind == "bound"
+
+
+def test_the_kind_of_a_score_is_that_of_what_was_fitted():
+    fitted = vae(max_iter=20).fit(rows())
+    assert fitted.set_params(prior="categorical").score_kind == "bound"
+    assert fitted.set_params(prior="normal", reconstruction="ssim").score_kind == "bound"
+    assert vae(prior="categorical").score_kind == "exact"
