@@ -4,8 +4,9 @@ For each table five splits, half of the rows for training, by class. A classifie
 regression on standardised columns) learns from drawn rows, as many of each class as there are real ones, and is scored
 by the balanced accuracy on the other half, so that a rare class counts as much as a frequent one. Beside the drawn
 rows stand the brackets: the real training rows, rows interpolated between neighbours of a class as SMOTE does, rows
-whose columns are drawn independently in each class, and rows of a Gaussian mixture fitted to each class. The
-autoencoder is fitted once, to all classes, and draws given the class; nothing of it is chosen by the score.
+whose columns are drawn independently in each class, and rows of a Gaussian mixture fitted to each class. One
+autoencoder is fitted to all classes and draws given the class; others are fitted to each class by itself. Nothing of
+them is chosen by the score.
 
 Tables: wine and breast cancer of scikit-learn, and of ADBench breastw (nine columns of ten levels, taken as
 categories), Pima (counts beside real numbers) and cardio (real numbers, and columns of few values that are taken as
@@ -20,6 +21,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -79,44 +81,58 @@ def estimator(X, seed):
     )
 
 
+def densities(X, seed):
+    """What draws rows: one model given the class, one for each class, and a mixture for each class."""
+    given = estimator(X, seed)
+    return {
+        "given class": given,
+        "per class": clone(given).set_params(conditional=False),
+        "mixture per class": GaussianMixture(5, random_state=seed),
+    }
+
+
+def scored(X, y, seed):
+    """Balanced accuracy of each classifier on real rows by what it has learnt from, and CPU seconds of each density."""
+    train, test = train_test_split(np.arange(len(X)), test_size=0.5, random_state=seed, stratify=y)
+    test = test[known(X[train], X[test])]
+    scores, seconds = {}, {}
+    for side, density in densities(X[train], seed).items():
+        for classifier, learner in CLASSIFIERS.items():
+            start = time.process_time()
+            found = train_on_synthetic_score(
+                density,
+                X[train],
+                y[train],
+                X[test],
+                y[test],
+                classifier=learner,
+                scoring="balanced_accuracy",
+                n_repeats=2,
+                random_state=seed,
+            )
+            seconds[side] = time.process_time() - start
+            for name, values in found.items():
+                scores[classifier, side if name == "synthetic" else name] = values.mean()
+    return scores, seconds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    warnings.filterwarnings("ignore", category=UserWarning)  # categories that a half of the rows lacks
+    warnings.filterwarnings("ignore", category=UserWarning)  # constant columns of a class
     for name, X, y in tables():
         if options.only and name not in options.only:
             continue
-        scores, seconds = {}, []
-        for seed in range(options.seeds):
-            train, test = train_test_split(np.arange(len(X)), test_size=0.5, random_state=seed, stratify=y)
-            test = test[known(X[train], X[test])]
-            data = X[train], y[train], X[test], y[test]
-            densities = {"vae": estimator(X[train], seed), "mixture": GaussianMixture(5, random_state=seed)}
-            for kind, density in densities.items():
-                for classifier, learner in CLASSIFIERS.items():
-                    start = time.process_time()
-                    found = train_on_synthetic_score(
-                        density, *data, classifier=learner, scoring="balanced_accuracy", n_repeats=2, random_state=seed
-                    )
-                    seconds += [time.process_time() - start] * (kind == "vae")
-                    sides = {kind: found.synthetic} | (
-                        {side: found[side] for side in ("real", "interpolation", "independent")}
-                        if kind == "vae"
-                        else {}
-                    )
-                    for side, values in sides.items():
-                        scores.setdefault((classifier, side), []).append(values.mean())
-        for classifier in CLASSIFIERS:
-            line = {
-                side: (np.mean(v), np.std(v, ddof=1) / np.sqrt(len(v)))
-                for (c, side), v in scores.items()
-                if c == classifier
-            }
-            shown = ", ".join(f"{side} {mean:.4f} ({error:.4f})" for side, (mean, error) in line.items())
-            print(f"{name:14} {classifier:9} {shown}; {np.mean(seconds):.1f} CPU s a fit and its draws", flush=True)
+        runs = [scored(X, y, seed) for seed in range(options.seeds)]
+        for classifier, side in runs[0][0]:
+            values = np.array([scores[classifier, side] for scores, _ in runs])
+            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+            print(f"{name:14} {classifier:9} {side:18} {values.mean():.4f} ({error:.4f})", flush=True)
+        seconds = {side: np.mean([run[1][side] for run in runs]) for side in runs[0][1]}
+        print(f"{name:14} CPU seconds: " + ", ".join(f"{side} {s:.1f}" for side, s in seconds.items()), flush=True)
 
 
 def known(train, test):
