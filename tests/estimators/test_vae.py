@@ -266,4 +266,4 @@ def test_the_kind_of_a_score_is_that_of_what_was_fitted():
     fitted = vae(max_iter=20).fit(rows())
     assert fitted.set_params(prior="categorical").score_kind == "bound"
     assert fitted.set_params(prior="normal", reconstruction="ssim").score_kind == "bound"
-    assert vae(prior="categorical").score_kind == "exact"
+    assert vae(1, prior="categorical").score_kind == "exact"
