@@ -23,8 +23,16 @@ def codes_of(values, known):
     if values.dtype != object and all(isinstance(each, Real) for each in known):
         return _codes_of_numbers(values, np.asarray(known, dtype=np.float64))
     places = {value: i for i, value in enumerate(known)}
-    codes = [np.nan if is_missing(value) else places.get(value, -1) for value in values.tolist()]
+    codes = [np.nan if is_missing(value) else _place(places, value) for value in values.tolist()]
     return np.array(codes, dtype=np.float64)
+
+
+def _place(places, value):
+    """The place of a value, -1 of one that has none, as what cannot be hashed."""
+    try:
+        return places.get(value, -1)
+    except TypeError:
+        return -1
 
 
 def _codes_of_numbers(values, known):

@@ -81,13 +81,17 @@ def _with_categories(spec, table, index, known):
     return Categorical([list(known[i]) if i in known else _found(table, i) for i in index])
 
 
-def _found(table, i):
-    column = table.columns[i]
+def _check_kind(column):
     if column.kind in ("mixed", "other"):
         raise ValueError(
             f"Column {column.name} of X holds {_described(column)}: a column is of numbers, text, categories or "
             "booleans. Convert it to one of these."
         )
+
+
+def _found(table, i):
+    column = table.columns[i]
+    _check_kind(column)
     found = column.categories if column.kind == "category" else PLAIN.get(column.kind)
     if found is None:
         values = distinct(table.values(i))
@@ -127,6 +131,7 @@ def _numbers(table, i, spec):
             raise ValueError
         return table.values(i).astype(np.float64)  # numbers written as text
     except ValueError:
+        _check_kind(column)
         part = next(part for part, index in spec.by_column(len(table.columns)) if i in index)
         raise ValueError(
             f"Column {column.name} of X holds {_described(column)}, but {part} is for numbers. Choose "

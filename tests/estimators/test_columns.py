@@ -357,6 +357,21 @@ def test_columns_that_hold_something_else_are_refused(name, values, message):
         vae(likelihood=likelihood).fit(X)
 
 
+def test_dates_are_refused_before_another_likelihood_is_advised(fitted):
+    dates = pd.date_range("2020-01-01", periods=40)
+    for X in (pd.DataFrame({"when": dates, "x": 1.0}), pl.DataFrame({"when": dates.to_pydatetime(), "x": 1.0})):
+        for likelihood in ("gaussian", "auto"):
+            with pytest.raises(ValueError, match=r"Column when of X holds values of the dtype .*Convert it"):
+                vae(likelihood=likelihood).fit(X)
+    with pytest.raises(ValueError, match=r"Column income of X holds values of the dtype .*Convert it"):
+        fitted.transform(frame().assign(income=pd.Timestamp("2020-01-01")))
+
+
+def test_values_that_cannot_be_hashed_are_no_known_category(fitted):
+    with pytest.raises(ValueError, match=r"Column kind of X holds the category \[1\], which fit has not seen"):
+        fitted.transform(frame().assign(kind=[[1]] * 60))
+
+
 def test_columns_in_another_order_are_refused(fitted):
     with pytest.raises(ValueError, match="feature names should match"):
         fitted.transform(frame()[frame().columns[::-1]])
