@@ -62,7 +62,8 @@ def first_gradient(estimator, monkeypatch, X, sample_weight=None):
     return np.stack(gradients)
 
 
-@every
+# A critic pairs each row with another at random: there a weight means its repetitions in expectation only.
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vae-information"])
 def test_integer_weights_are_repetitions_and_zero_weights_absences(name):
     X = rows(25)
     times = np.random.default_rng(0).integers(0, 4, size=25)
@@ -140,7 +141,8 @@ def test_a_row_of_every_weight_zero_is_refused():
 
 @every
 def test_validation_rows_replace_the_fraction_and_are_recorded(name):
-    monitored = "validation_" + {"vae-iwae": "iwae"}.get(name, "elbo" if name.startswith("vae") else "reconstruction")
+    bound = {"vae-iwae": "iwae", "vae-dreg": "iwae"}.get(name, "elbo" if name.startswith("vae") else "reconstruction")
+    monitored = f"validation_{bound}"
     plain, watched = configured(name, early_stopping=False), configured(name, early_stopping=False)
     plain.fit(rows())
     watched.fit(rows(), X_val=rows(20, seed=9))
@@ -164,8 +166,9 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(name):
     assert estimator.best_iter_ == 1 + int(np.argmax(values))
     best = kept[estimator.best_iter_ - 1]
     assert len({tuple(weights.tolist()) for weights in kept}) > 1
+    parameters = {key for key, _ in estimator._module(np.float64).named_parameters()}
     for key, value in estimator.weights_.items():
-        if key.startswith(("encoder.", "decoder.")):
+        if key in parameters and key.startswith(("encoder.", "decoder.")):
             assert np.isin(value, best.numpy()).all(), key
 
 
