@@ -4,10 +4,10 @@ from numbers import Integral
 
 from skgen._spec import resolve
 from skgen.distributions.normal import standard_normal
-from skgen.estimators._annealing import Annealing
+from skgen.estimators._annealing import TemperatureSchedule
 from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
-from skgen.estimators._information import Information
+from skgen.estimators._information import CriticTraining
 from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import no_noise, training_noise
 from skgen.estimators._prior_fit import fit_prior, prior_weights
@@ -118,9 +118,9 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         if model.prior.starts_from_rows:
             loss.prior_start = PriorStart(model, batches, generator.initial_seed())
         if self.mutual_information_weight:
-            loss.information = Information(model, self.mutual_information_weight, generator.initial_seed())
+            loss.information = CriticTraining(model, self.mutual_information_weight, generator.initial_seed())
         if self.prior_.temperatures is not None and not self._sums:
-            loss.annealing = Annealing(model.posterior, *self.prior_.temperatures[:2])
+            loss.annealing = TemperatureSchedule(model.posterior, *self.prior_.temperatures[:2])
         return loss
 
     def _training_noise(self, model, batches, objective, generator):

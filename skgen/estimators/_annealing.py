@@ -1,7 +1,7 @@
 """The temperature of relaxed draws, which falls from epoch to epoch."""
 
 
-class Annealing:
+class TemperatureSchedule:
     """Sets the temperature of a posterior: from ``first`` to ``last``, geometrically, over ``length`` epochs.
 
     Parameters

@@ -17,7 +17,7 @@ AVERAGING_RATE = 0.01
 """Share of a batch in the moving average of the critic's denominator, that of Belghazi et al. (2018)."""
 
 
-class Information:
+class CriticTraining:
     """A critic of pairs (x, z), trained with the model that it is given, and its part of each step.
 
     Parameters

@@ -21,7 +21,7 @@ from skgen.estimators._sklearn import _fit_context
 from skgen.models.labelled import ConditionalModel, one_hot
 
 
-class LabelledEstimator(AmortizedEstimator):
+class ClassConditionalEstimator(AmortizedEstimator):
     """Base of the estimators that may learn the distribution of rows given a class: what they do with labels in a fit.
 
     Attributes

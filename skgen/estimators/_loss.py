@@ -95,9 +95,9 @@ class TermsLoss(Loss):
         Weight of the KL in force.
     prior_start : PriorStart or None
         Starts the prior from rows when the KL begins to count.
-    annealing : Annealing or None
+    annealing : TemperatureSchedule or None
         Sets the temperature of relaxed draws in each epoch.
-    information : Information or None
+    information : CriticTraining or None
         Adds the gradient of a bound on the information between rows and latent variables, and gives its value.
     condition : callable or None
         From a batch's targets to the conditions that the trace takes; None where there are none.

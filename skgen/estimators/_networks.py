@@ -123,7 +123,7 @@ class NetworkEstimator(GradientEstimator):
 
     def _prepared_model(self, X, weight, random_state, *, fresh, partial):
         model = super()._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
-        if fresh and model.likelihood.counts:
+        if fresh and model.likelihood.starts_from_shares:
             with torch.no_grad():
                 model.initialize_shares(mean_inputs(model, X, weight))
         return model

@@ -46,7 +46,7 @@ class PriorStart:
                 self.prior.start(self)
             self.prior.started.fill_(True)
 
-    def _standardised(self, n_rows):
+    def _standardized(self, n_rows):
         """At most so many distinct rows as the model takes them, on its device, and their weights."""
         batches, generator = self.batches, torch.Generator().manual_seed(self.seed)
         rows, weight = representatives(batches.rows, batches.weight, n_rows, generator=generator)
@@ -58,14 +58,14 @@ class PriorStart:
 
     def rows(self, n_rows):
         """Standardised rows, drawn by weight as evenly as can be."""
-        x, weight = self._standardised(n_rows)
+        x, weight = self._standardized(n_rows)
         cumulative = torch.cumsum(weight, 0)
         heights = (torch.arange(n_rows, device=weight.device) + 0.5) * (cumulative[-1] / n_rows)
         return completed(x)[read_off(cumulative, heights).to(x.device)]
 
     def posteriors(self, n_rows):
         """Parameters of q(z | x) of at most so many distinct rows, and the weights of the rows."""
-        x, weight = self._standardised(n_rows)
+        x, weight = self._standardized(n_rows)
         return torch.cat([self.model.encode(part) for part in x.split(tile_size(self.model.width))]), weight
 
     def _encoded(self):

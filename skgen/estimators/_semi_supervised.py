@@ -7,7 +7,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin
 
-from skgen.estimators._labelled import LabelledEstimator
+from skgen.estimators._labelled import ClassConditionalEstimator
 from skgen.estimators._labelled_loss import LabelledLoss
 from skgen.estimators._labels import UNKNOWN
 from skgen.models.labelled import LabelledModel, one_hot
@@ -15,7 +15,7 @@ from skgen.networks import MLP
 from skgen.objectives.labelled import LabelledTerms, SemiSupervised
 
 
-class SemiSupervisedEstimator(ClassifierMixin, LabelledEstimator):
+class SemiSupervisedEstimator(ClassifierMixin, ClassConditionalEstimator):
     """Base of the classifiers whose model is a :class:`~skgen.models.labelled.LabelledModel`.
 
     A subclass has the parameters ``unlabelled`` and ``classification_weight``.

@@ -2,7 +2,7 @@
 
 from numbers import Integral, Real
 
-from skgen.estimators._labelled import LabelledEstimator
+from skgen.estimators._labelled import ClassConditionalEstimator
 from skgen.estimators._network_kinds import CHOSEN_NETWORKS
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._prior_components import PriorComponents
@@ -14,7 +14,7 @@ from skgen.priors import PRIORS, PriorSpec
 from skgen.training.schedules import KL_SCHEDULES
 
 
-class VariationalAutoencoder(PriorComponents, LabelledEstimator):
+class VariationalAutoencoder(PriorComponents, ClassConditionalEstimator):
     r"""Variational autoencoder: a latent-variable model with an amortised posterior.
 
     .. math::

@@ -54,7 +54,7 @@ class Likelihood(nn.Module, ABC):
     """Whether ``augment`` draws, so that training rows differ between epochs."""
     nominal = False
     """Whether values are codes without order, for which ``mean`` is the mode."""
-    counts = False
+    starts_from_shares = False
     """Whether a start needs the means of the inputs, as ``initialize_shares`` takes them."""
 
     def __init__(self, n_features: int, n_outputs: int) -> None:

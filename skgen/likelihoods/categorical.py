@@ -27,7 +27,7 @@ class CategoricalLikelihood(Likelihood):
     measure = "mass"
     whole = True
     nominal = True
-    counts = True
+    starts_from_shares = True
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(len(sizes), sum(sizes))

@@ -34,7 +34,7 @@ class ColumnsLikelihood(Likelihood):
         self.measure = measures.pop() if len(measures) == 1 else "mixed"
         self.redraws = any(part.redraws for part, _ in parts)
         self.nominal = any(part.nominal for part, _ in parts)
-        self.counts = any(part.counts for part, _ in parts)
+        self.starts_from_shares = any(part.starts_from_shares for part, _ in parts)
         self._outputs = _side_by_side([part.n_outputs for part, _ in parts])
         self._inputs = _side_by_side([part.n_inputs for part, _ in parts])
         numbers = [column for _, columns in parts for column in columns]

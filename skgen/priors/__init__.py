@@ -4,7 +4,7 @@ To add one, write a file with both and name the spec in ``PRIORS``; the contract
 Priors on parameters are specs only, in ``PRIORS_ON_PARAMETERS``: the models that take one build what they need of it.
 """
 
-from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
+from skgen.priors.base import AmortizedModel, Prior, PriorSpec, TrainingRows
 from skgen.priors.categorical import Categorical, CategoricalPrior
 from skgen.priors.conjugate import Conjugate
 from skgen.priors.flow import Flow, FlowPrior
@@ -26,7 +26,7 @@ PRIORS_ON_PARAMETERS: dict[str, type[Conjugate]] = {"conjugate": Conjugate}
 __all__ = [
     "PRIORS",
     "PRIORS_ON_PARAMETERS",
-    "AmortisedModel",
+    "AmortizedModel",
     "Categorical",
     "CategoricalPrior",
     "Conjugate",

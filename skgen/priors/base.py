@@ -24,7 +24,7 @@ class TrainingRows(Protocol):
         """Log-weights (K,), means and variances (K, n_components) of a mixture fitted to the encoded rows."""
 
 
-class AmortisedModel(Protocol):
+class AmortizedModel(Protocol):
     """What a prior may ask of the model that it is part of."""
 
     @property
@@ -87,7 +87,7 @@ class Prior(nn.Module, ABC):
         """All values of z where they are few, (states, n_latent), so that models sum over them; else None."""
         return None
 
-    def connect(self, model: AmortisedModel) -> None:
+    def connect(self, model: AmortizedModel) -> None:
         """Take what the prior needs of the model that it becomes part of, and make parameters of the size of rows."""
         return
 

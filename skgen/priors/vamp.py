@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skgen._spec import check_count
-from skgen.priors.base import AmortisedModel, Prior, PriorSpec, TrainingRows
+from skgen.priors.base import AmortizedModel, Prior, PriorSpec, TrainingRows
 
 
 class VampPrior(Prior):
@@ -27,7 +27,7 @@ class VampPrior(Prior):
         super().__init__(n_components)
         self.n_pseudo_inputs = n_pseudo_inputs
 
-    def connect(self, model: AmortisedModel) -> None:
+    def connect(self, model: AmortizedModel) -> None:
         self.pseudo_inputs = nn.Parameter(torch.zeros(self.n_pseudo_inputs, model.n_features))
         # Methods, not the model: a module that holds what it is part of has no end.
         self._log_probs, self._draw = model.posterior_log_probs, model.draw_posteriors

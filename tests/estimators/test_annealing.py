@@ -4,7 +4,7 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
 from skgen import VariationalAutoencoder
-from skgen.estimators._annealing import Annealing
+from skgen.estimators._annealing import TemperatureSchedule
 from skgen.posteriors import CategoricalPosterior
 from skgen.priors import Categorical
 
@@ -28,7 +28,7 @@ def mixture(data):
 
 def test_the_temperature_falls_geometrically_to_its_last():
     posterior = CategoricalPosterior(1, 2).double()
-    annealing = Annealing(posterior, 1.0, 0.25, 4)
+    annealing = TemperatureSchedule(posterior, 1.0, 0.25, 4)
     found = []
     for epoch in range(6):
         annealing.begin(epoch)
@@ -36,7 +36,7 @@ def test_the_temperature_falls_geometrically_to_its_last():
         found.append(annealing.temperature)
         assert annealing.settled(epoch) == (epoch >= 4)
     np.testing.assert_allclose(found, [1, 0.5**0.5, 0.5, 0.5**1.5, 0.25, 0.25])
-    at_once = Annealing(posterior, 1.0, 0.25)
+    at_once = TemperatureSchedule(posterior, 1.0, 0.25)
     at_once.begin(0)
     assert at_once.temperature == 0.25
 
