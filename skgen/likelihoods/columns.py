@@ -1,6 +1,6 @@
 """A likelihood for each column."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Self
@@ -260,7 +260,13 @@ class Columns(LikelihoodSpec):
             raise ValueError(f"Columns of the part {name!r} are a function of X, which is known in fit only.")
         if isinstance(columns, slice):
             return list(range(n_features))[slice(*self._bounds(name, columns, n_features))]
-        columns = [columns] if isinstance(columns, str | Integral) else list(columns)
+        columns = [columns] if isinstance(columns, str | Integral) else columns
+        if not isinstance(columns, Iterable):
+            raise ValueError(
+                f"Columns of the part {name!r} of the likelihood must be a name, a number, a slice, a list of these, a "
+                f"mask, or a function of X that returns one of them, got {columns!r}."
+            )
+        columns = list(columns)
         if columns and all(isinstance(column, bool) for column in columns):
             if len(columns) != n_features:
                 raise ValueError(

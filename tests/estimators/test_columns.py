@@ -387,6 +387,8 @@ def test_columns_in_another_order_are_refused(fitted):
         ([("n", "gaussian", "salary"), ("k", "categorical", 1)], "names the column 'salary', but X has"),
         ([("n", "gauss", 0), ("k", "categorical", 1)], "the likelihood of the part 'n' must be one of"),
         ([], "are in no part"),
+        ([("n", "gaussian", None), ("k", "categorical", 1)], r"Columns of the part 'n' .* must be a name.*got None"),
+        ([("n", "gaussian", lambda X: 1.5), ("k", "categorical", 1)], r"part 'n' .* must be a name.*got 1\.5"),
         (Categorical("all"), "categories must be 'auto'"),
         (Categorical([["red"], ["x"]]), "Column income of X holds the category"),
     ],
