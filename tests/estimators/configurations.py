@@ -99,8 +99,10 @@ CONFIGURATIONS = {
     "vae-conv": vae(network="conv", hidden_layer_sizes=(3, 4)),
     "vae-full": vae(3, posterior="full"),
     "vae-flow": vae(
-        prior=priors.Flow(n_layers=2, hidden_layer_sizes=4, n_bins=4),
-        posterior=posteriors.Flow(hidden_layer_sizes=4, n_context=2),
+        prior=priors.Flow(n_layers=1, hidden_layer_sizes=4, n_bins=4),
+        posterior=posteriors.Flow(n_layers=1, hidden_layer_sizes=4, n_context=2),
+        n_score_draws=8,
+        max_iter=3,
     ),
     "vae-refined": vae(refine_steps=3, n_score_draws=16),
     "vae-restarts": vae(n_init=2),
