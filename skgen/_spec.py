@@ -92,3 +92,10 @@ def check_number(
     if not numeric or not all(holds(value, limit) for limit, holds in bounds.values()):
         allowed = " and ".join(f"{sign} {limit}" for sign, (limit, _) in bounds.items())
         raise ValueError(f"{parameter} must be a number {allowed}, got {value!r}.")
+
+
+def check_epochs(value: Any, parameter: str) -> None:
+    """Raise a ValueError that names the parameter unless ``value`` is a number of epochs or a share of them."""
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    if not numeric or not (value >= 0 if isinstance(value, Integral) else 0 <= value <= 1):
+        raise ValueError(f"{parameter} must be an integer of at least 0 or a float between 0 and 1, got {value!r}.")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skgen._spec import Spec, check_choice, check_count, check_counts, check_number, resolve
+from skgen._spec import Spec, check_choice, check_count, check_counts, check_epochs, check_number, resolve
 
 
 @dataclass
@@ -107,3 +107,14 @@ def test_check_counts_takes_an_integer_or_a_sequence_of_them(value, expected):
 def test_check_counts_names_the_parameter(value):
     with pytest.raises(ValueError, match="sizes must be a positive integer or a sequence of them"):
         check_counts(value, "sizes")
+
+
+@pytest.mark.parametrize("value", [0, 7, np.int64(3), 0.0, 0.5, 1.0])
+def test_a_number_of_epochs_is_a_count_or_a_share(value):
+    check_epochs(value, "length")
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, -0.1, True, "1", None, float("nan")])
+def test_other_numbers_of_epochs_are_refused_by_the_parameter_s_name(value):
+    with pytest.raises(ValueError, match="length must be an integer of at least 0 or a float between 0 and 1, got"):
+        check_epochs(value, "length")

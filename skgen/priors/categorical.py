@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skgen._spec import check_count, check_number
+from skgen._spec import check_count, check_epochs, check_number
 from skgen._trace import Pullback, Tracer, autograd_trace
 from skgen.posteriors.base import Draw, Posterior
 from skgen.posteriors.categorical import CategoricalPosterior
@@ -126,6 +125,5 @@ class Categorical(PriorSpec):
         few = self.has_exact_sums(n_components)
         check_number(self.final_temperature, "prior__final_temperature", above=0)
         check_number(self.temperature, "prior__temperature", least=float(self.final_temperature), below=math.inf)
-        below = None if isinstance(self.annealing, Integral) else 1
-        check_number(self.annealing, "prior__annealing", least=0, below=below)
+        check_epochs(self.annealing, "prior__annealing")
         return CategoricalPrior(n_components, self.n_categories, few=few)

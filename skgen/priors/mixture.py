@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Generator, Tensor, nn
 
-from skgen._spec import check_count, check_number
+from skgen._spec import check_count, check_epochs, check_number
 from skgen._trace import Pullback, Tracer
 from skgen.distributions.normal import standard_normal
 from skgen.distributions.normal_mixture import component_log_probs, mixture_log_prob, mixture_tracer
@@ -116,6 +116,5 @@ class Mixture(PriorSpec):
         check_count(self.n_components, "prior__n_components")
         check_count(self.n_init, "prior__n_init")
         check_number(self.min_variance, "prior__min_variance", above=0, below=1)
-        below = None if isinstance(self.pretraining, int) else 1
-        check_number(self.pretraining, "prior__pretraining", least=0, below=below)
+        check_epochs(self.pretraining, "prior__pretraining")
         return MixturePrior(n_components, self.n_components, float(self.min_variance), self.n_init)
