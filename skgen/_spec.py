@@ -1,5 +1,6 @@
 """Specs: small parameter objects that the user writes and ``fit`` turns into modules."""
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -96,6 +97,6 @@ def check_number(
 
 def check_epochs(value: Any, parameter: str) -> None:
     """Raise a ValueError that names the parameter unless ``value`` is a number of epochs or a share of them."""
-    numeric = isinstance(value, Real) and not isinstance(value, bool)
-    if not numeric or not (value >= 0 if isinstance(value, Integral) else 0 <= value <= 1):
+    most = math.inf if isinstance(value, Integral) else 1
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= most:
         raise ValueError(f"{parameter} must be an integer of at least 0 or a float between 0 and 1, got {value!r}.")
