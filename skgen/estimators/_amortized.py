@@ -118,7 +118,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         if model.prior.starts_from_rows:
             loss.prior_start = PriorStart(model, batches, generator.initial_seed())
         if self.mutual_information_weight:
-            loss.information = CriticTraining(model, self.mutual_information_weight, generator.initial_seed())
+            loss.information = CriticTraining(model, self.mutual_information_weight, generator.initial_seed(), batches)
         if self.prior_.temperatures is not None and not self._sums:
             loss.annealing = TemperatureSchedule(model.posterior, *self.prior_.temperatures[:2])
         return loss

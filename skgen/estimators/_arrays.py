@@ -114,8 +114,9 @@ class RunningMoments:
 
     @property
     def constant(self):
-        """Columns that have had one value at most, or so close ones that their variance underflows."""
-        return (self.low >= self.high) | (self.squares < np.finfo(np.float64).tiny * self.count)
+        """Columns that rows give one value at most, or so close ones that their variance underflows."""
+        alike = (self.low >= self.high) | (self.squares < np.finfo(np.float64).tiny * self.count)
+        return alike & (self.n_rows > 0)
 
     @property
     def scale(self):

@@ -13,6 +13,8 @@ from skgen.training.optimizers import SOLVERS
 
 HIDDEN_SIZES = (128, 128)
 LEARNING_RATE = 1e-3
+MOST_PAIRED = 256
+"""Rows of a single batch up to which all pairs are scored."""
 AVERAGING_RATE = 0.01
 """Share of a batch in the moving average of the critic's denominator, that of Belghazi et al. (2018)."""
 
@@ -28,10 +30,14 @@ class CriticTraining:
         Of the bound, in the objective of the model.
     seed : int
         Of the critic's initial weights.
+    batches : Batches
+        Of one batch of few rows each row is paired with each, and all share their noise, so that a row's weight means
+        its repetition. Otherwise each is paired with another one at random.
     """
 
-    def __init__(self, model, weight, seed):
+    def __init__(self, model, weight, seed, batches):
         self.model, self.weight = model, weight
+        self.full = batches.full and batches.n_rows <= MOST_PAIRED
         self.critic = ConcatCritic(model.encoder.n_inputs, model.prior.n_latent, HIDDEN_SIZES).double()
         self.critic.reset(torch.Generator().manual_seed(seed))
         self.parameters = FlatParameters(self.critic.to(model.scale))
@@ -49,17 +55,21 @@ class CriticTraining:
         return bound
 
     def _draws(self, x, generator):
-        """A draw of the posterior of each row, with noise of its own, through which the encoder is differentiated."""
-        noise = standard_normal(x.new_empty(1, len(x), self.model.posterior.n_noise), generator)
+        """A draw of the posterior of each row, through which the encoder is differentiated."""
+        noise = standard_normal(x.new_empty(1, 1 if self.full else len(x), self.model.posterior.n_noise), generator)
         return self.model.posterior.draw(self.model.encode(x), noise).z[0]
 
     def _bound(self, batch, z, generator):
         """The bound of a batch, and the surrogate that has its corrected gradient."""
-        inputs = self.model.inputs(batch.x)
-        other = z.new_empty(len(z)).uniform_(generator=generator).argsort()
-        weight = batch.weight
-        product_weight = None if weight is None else weight * weight[other]
-        joint, product = self.critic(inputs, z), self.critic(inputs, z[other])
+        inputs, weight = self.model.inputs(batch.x), batch.weight
+        joint = self.critic(inputs, z)
+        if self.full:
+            product = self.critic.matrix(inputs, z)
+            product_weight = None if weight is None else weight.unsqueeze(-1) * weight
+        else:
+            other = z.new_empty(len(z)).uniform_(generator=generator).argsort()
+            product = self.critic(inputs, z[other])
+            product_weight = None if weight is None else weight * weight[other]
         self.log_average.copy_(moving_log_average(self.log_average, product, AVERAGING_RATE, product_weight))
         bound = donsker_varadhan(joint, product, weight, product_weight)
         return bound, mine(joint, product, self.log_average, weight, product_weight)

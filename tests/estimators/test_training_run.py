@@ -62,8 +62,7 @@ def first_gradient(estimator, monkeypatch, X, sample_weight=None):
     return np.stack(gradients)
 
 
-# A critic pairs each row with another at random: there a weight means its repetitions in expectation only.
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vae-information"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_integer_weights_are_repetitions_and_zero_weights_absences(name):
     X = rows(25)
     times = np.random.default_rng(0).integers(0, 4, size=25)
