@@ -18,7 +18,9 @@ pytestmark = pytest.mark.parametrize("spec", POSTERIOR_SPECS)
 
 @pytest.fixture
 def posterior(spec, generator):
-    return perturbed(spec.build(COMPONENTS), generator)
+    built = spec.build(COMPONENTS)
+    built.reset(generator)
+    return perturbed(built, generator)
 
 
 @pytest.fixture
