@@ -7,6 +7,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin
 
+from skgen.estimators._class_probabilities import ClassProbabilities
 from skgen.estimators._labelled import ClassConditionalEstimator
 from skgen.estimators._labelled_loss import LabelledLoss
 from skgen.estimators._labels import UNKNOWN
@@ -15,7 +16,7 @@ from skgen.networks import MLP
 from skgen.objectives.labelled import LabelledTerms, SemiSupervised
 
 
-class SemiSupervisedEstimator(ClassifierMixin, ClassConditionalEstimator):
+class SemiSupervisedEstimator(ClassProbabilities, ClassifierMixin, ClassConditionalEstimator):
     """Base of the classifiers whose model is a :class:`~skgen.models.labelled.LabelledModel`.
 
     A subclass has the parameters ``unlabelled`` and ``classification_weight``.
@@ -75,6 +76,9 @@ class SemiSupervisedEstimator(ClassifierMixin, ClassConditionalEstimator):
     def predict_log_proba(self, X):
         """Logarithms of the probabilities q(y | x) of the classes, finite where these underflow.
 
+        Those of Bayes' rule are proportional to ``class_prior_`` times the exponential of ``score_samples(X, y)``; the
+        network gives q in one pass.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -87,40 +91,6 @@ class SemiSupervisedEstimator(ClassifierMixin, ClassConditionalEstimator):
         """
         X = self._check_input(X)
         return self._map_rows(X, lambda model, x: [model.log_proba(x)])[0]
-
-    def predict_proba(self, X):
-        """Probabilities q(y | x) of the classes.
-
-        Those of Bayes' rule are proportional to ``class_prior_`` times the exponential of ``score_samples(X, y)``; the
-        network gives them in one pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``, the same for a row in any batch.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Labels.
-        """
-        numbers = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[numbers]
 
     # -- density ------------------------------------------------------------------------------------------------------
 

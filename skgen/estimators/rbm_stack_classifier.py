@@ -2,20 +2,20 @@
 
 from numbers import Real
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgen.estimators._arrays import seed_from
+from skgen.estimators._class_probabilities import ClassProbabilities
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._stack_classifier_fit import StackClassifierLearner
 from skgen.estimators.rbm_stack import RBMStack
 
 
-class RBMStackClassifier(ClassifierMixin, StackClassifierLearner):
+class RBMStackClassifier(ClassProbabilities, ClassifierMixin, StackClassifierLearner):
     r"""Classifier whose network starts from a stack of Boltzmann machines.
 
     .. math:: p(y = k \mid x) \propto \exp(c_k + u_k^T h_L), \quad h_l = \sigma(b_l + W_l h_{l-1}), \quad h_0 = x
@@ -225,37 +225,6 @@ class RBMStackClassifier(ClassifierMixin, StackClassifierLearner):
         return self
 
     # -- use ----------------------------------------------------------------------------------------------------------
-
-    def predict(self, X):
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Labels.
-        """
-        numbers = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[numbers]
-
-    def predict_proba(self, X):
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``, the same for a row in any batch.
-        """
-        return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes, finite where these underflow.

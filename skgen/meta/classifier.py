@@ -7,6 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from skgen.estimators._class_probabilities import ClassProbabilities
 from skgen.estimators._density_adapter import kind, log_density, unwrapped
 from skgen.estimators._sklearn import HasMethods, _fit_context
 from skgen.estimators.probabilistic_pca import ProbabilisticPCA
@@ -18,7 +19,7 @@ def _inner_partial_fit(self):
     return hasattr(self._inside(), "partial_fit")
 
 
-class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class GenerativeClassifier(WeightedFit, ClassProbabilities, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     r"""One density for each class, and Bayes' rule: p(class | x) is proportional to p(x | class) p(class).
 
     Works with every density estimator of the package, with scikit-learn's GaussianMixture, KernelDensity, PCA and
@@ -234,37 +235,6 @@ class GenerativeClassifier(WeightedFit, ClassifierMixin, MetaEstimatorMixin, Bas
         # Far away the digits of a sum of logarithms would not tell it from its terms.
         joint = joint - joint.max(axis=1, keepdims=True)
         return joint - logsumexp(joint, axis=1, keepdims=True)
-
-    def predict_proba(self, X):
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Classes.
-        """
-        best = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[best]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
