@@ -134,6 +134,13 @@ class LatentVariableModel(NetworkModel):
             n_draws=len(noise),
         )
 
+    def _along_path(
+        self, path: Tensor, to_z: Tensor, to_log_posterior: Tensor, parameters: Tensor, noise: Tensor
+    ) -> Tensor:
+        """The gradient of z that log q has a part in by its draws alone, times the factors of the draws."""
+        score = self.posterior.path_score(parameters, noise)
+        return per_feature(path) * (to_z + per_feature(to_log_posterior) * score)
+
     def _posterior_tracer(self, low_precision: bool) -> Tracer:
         """``trace(x, generator, condition)`` returns the posterior's parameters and their pullback."""
         encode = self._encoder_tracer(low_precision)
@@ -179,8 +186,7 @@ class LatentVariableModel(NetworkModel):
                 to_z = to_z + pull_prior(to_log_prior)
                 if path is not None:
                     assert isinstance(to_log_posterior, Tensor)
-                    score = self.posterior.path_score(parameters, noise)
-                    to_z = per_feature(path) * (to_z + per_feature(to_log_posterior) * score)
+                    to_z = self._along_path(path, to_z, to_log_posterior, parameters, noise)
                     to_log_posterior = None
                 pull_encoder(pull_posterior(to_z, to_log_posterior, None, None))
 
