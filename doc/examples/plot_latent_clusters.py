@@ -66,8 +66,9 @@ for (row, column), count in np.ndenumerate(table[order]):
 # What a cluster looks like
 # -------------------------
 #
-# ``sample(component=k)`` draws from one component. Two latent variables are few for ten digits: some share a cluster,
-# and more variables tell more of them apart than a picture can show. Beside it, a mixture of the pixels themselves.
+# The mean of each component, decoded; ``sample(component=k)`` would draw from one. Two latent variables are few for
+# ten digits: some share a cluster, and a mixture of the pixels themselves finds the digits as well. More variables
+# tell more of them apart than a picture can show.
 
 figure, axes = plt.subplots(1, 10, figsize=(11, 1.6), layout="constrained")
 for k, ax in zip(order, axes, strict=True):

@@ -315,7 +315,7 @@ def _spec(value: str | LikelihoodSpec, name: str) -> LikelihoodSpec:
     from skgen.likelihoods import LIKELIHOODS
 
     parameter = f"the likelihood of the part {name!r}"
-    spec = resolve(value, LIKELIHOODS, LikelihoodSpec, parameter)  # type: ignore[type-abstract]
+    spec = resolve(value, LIKELIHOODS, LikelihoodSpec, parameter)  # type: ignore[type-abstract]  # none is made of it
     if isinstance(spec, Columns | Auto):
         raise ValueError(f"The part {name!r} of a likelihood must have a single likelihood, got {value!r}.")
     return spec
