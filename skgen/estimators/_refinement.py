@@ -3,7 +3,7 @@
 import torch
 
 from skgen.estimators._arrays import tile_size
-from skgen.models.refinement import refine
+from skgen.training.row_search import refine
 
 HELD = 4
 """Times as much as in inference that is held of a row and draw where gradients are taken."""

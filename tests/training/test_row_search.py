@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skgen.models.refinement import refine
+from skgen.training.row_search import refine
 from tests.parts import normal
 
 
