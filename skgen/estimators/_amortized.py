@@ -19,7 +19,6 @@ from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
 from skgen.objectives.resemblance import ResemblanceObjective
 from skgen.posteriors import POSTERIORS, PosteriorSpec
 from skgen.priors import PRIORS, NormalPrior, PriorSpec
-from skgen.training.optimizers import SOLVERS
 from skgen.training.schedules import warm_up_epochs
 
 SHARED_DRAWS = 16
@@ -132,7 +131,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
             model.posterior.n_noise,
             model.scale,
             generator,
-            line_search=SOLVERS[self.solver].line_search,
+            line_search=self._searches_lines,
             shared=batches.full,
             any_draws=not objective.needs_log_weights,
         )
@@ -165,7 +164,7 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
     def _epochs(self, length):
         """A number of epochs, or a share of them; none where solvers search along lines."""
         length = int(length) if isinstance(length, Integral) else float(length)
-        return 0.0 if SOLVERS[self.solver].line_search else warm_up_epochs(length, self.max_iter)
+        return 0.0 if self._searches_lines else warm_up_epochs(length, self.max_iter)
 
     def _warm_up_epochs(self):
         return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)

@@ -12,7 +12,7 @@ from skgen.estimators._data import check_moments, column_names, hold_out, standa
 from skgen.estimators._fitted import FittedModule
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._sparse import as_rows
-from skgen.estimators._training import TrainingRun, training_dtype
+from skgen.estimators._training import TrainingRun, gradient_step, training_dtype
 from skgen.estimators._warnings import warn_user
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
@@ -73,6 +73,20 @@ class GradientEstimator(FittedModule):
 
     def _schedule(self, loss, *, warm_up):
         """Set what changes in the loss from epoch to epoch; ``warm_up``: training starts from nothing."""
+
+    @property
+    def _solvers(self):
+        """The parameters that name solvers, and their values."""
+        return {"solver": self.solver}
+
+    @property
+    def _searches_lines(self):
+        """Whether a solver compares losses, so that it needs all rows, the same noise every time, and float64."""
+        return any(SOLVERS[solver].line_search for solver in self._solvers.values())
+
+    def _step(self, model, parameters, loss):
+        """What each batch of a run is for."""
+        return gradient_step(loss, parameters, self)
 
     def _largest_gradient(self):
         """Norm to which longer gradients are shortened, or None."""
@@ -173,7 +187,7 @@ class GradientEstimator(FittedModule):
         return self._training_run(split, random_state, fresh=fresh, partial=partial)
 
     def _largest_batch(self, X):
-        return len(X) if SOLVERS[self.solver].line_search else self.batch_size
+        return len(X) if self._searches_lines else self.batch_size
 
     def _split(self, data, random_state, *, partial):
         """Rows to train on and their weights, rows to validate on with theirs, or None, and targets where there are.
@@ -196,7 +210,8 @@ class GradientEstimator(FittedModule):
         if shared:
             self._share(model)
         wide = not self._fits_single_precision()
-        model.to(device, training_dtype(self, X, device, one_batch=shared, wide=wide))
+        dtype = training_dtype(self.precision, self._solvers, X, device, one_batch=shared, wide=wide)
+        model.to(device, dtype)
         parameters = FlatParameters(model)
         order = torch.Generator().manual_seed(seed_from(random_state))
         generator = torch.Generator(device).manual_seed(seed_from(random_state))
@@ -216,6 +231,8 @@ class GradientEstimator(FittedModule):
             validated=validation is not None,
             settings=self,
             n_epochs=1 if partial else self.max_iter,
+            step=self._step(model, parameters, loss),
+            solver="+".join(self._solvers.values()),
         )
         run.plateau.tol *= self._progress_unit(model)
         if not fresh:

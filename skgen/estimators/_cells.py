@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from skgen.objectives import OBJECTIVES
 from skgen.posteriors import Diagonal
 from skgen.priors import Categorical
-from skgen.training.optimizers import SOLVERS
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def _relaxes(estimator):
 
 
 TRAITS = {
-    "line search": Trait("solver", lambda e: SOLVERS[e.solver].line_search),
+    "line search": Trait("solver", lambda e: e._searches_lines),
     "dropout": Trait("dropout", lambda e: e.dropout > 0),
     "redrawn rows": Trait("likelihood", _redraws),
     "another gradient": Trait("objective", _of_table(lambda objective: not objective.exact_gradient)),

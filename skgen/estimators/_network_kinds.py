@@ -48,11 +48,12 @@ def networks(architecture, encoder_widths, decoder_widths):
     ]
 
 
-def check_draws(model, solver):
-    """Refuse modules that draw in training where a solver compares losses."""
+def check_draws(model, solvers):
+    """Refuse modules that draw in training where a solver compares losses; ``solvers`` by their parameters."""
     draws = any(getattr(network, "draws", False) for network in (model.encoder, model.decoder))
-    if draws and SOLVERS[solver].line_search:
-        raise ValueError(
-            f"solver={solver!r} needs the same loss at every evaluation, but a module of network= draws random numbers "
-            "in training. Leave out its dropout, or choose solver='adam'."
-        )
+    for parameter, solver in solvers.items():
+        if draws and SOLVERS[solver].line_search:
+            raise ValueError(
+                f"{parameter}={solver!r} needs the same loss at every evaluation, but a module of network= draws "
+                f"random numbers in training. Leave out its dropout, or choose {parameter}='adam'."
+            )

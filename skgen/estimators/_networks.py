@@ -78,7 +78,7 @@ class NetworkEstimator(GradientEstimator):
 
     def _terms_loss(self, model, batches, objective, noise, n_draws=1, *, kind=TermsLoss, **options):
         """The loss of an objective; ``options`` are those of the model's tracer."""
-        check_draws(model, self.solver)
+        check_draws(model, self._solvers)
         low_precision = self.precision == "bfloat16" and not batches.full
         factor, offsets = self._units(model)
         if model.missing:

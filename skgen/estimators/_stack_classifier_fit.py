@@ -93,7 +93,8 @@ class StackClassifierLearner(ModuleHolder):
             raise ValueError(f"solver={self.solver!r} needs the same loss at every evaluation: set dropout=0.")
         model = self._initial_model(rows, data[1], seeds[1], fresh=fresh)
         model.network.shared_masks = len(X) <= batch_size
-        model.to(device, training_dtype(self, X, device, one_batch=len(X) <= batch_size))
+        solvers = {"solver": self.solver}
+        model.to(device, training_dtype(self.precision, solvers, X, device, one_batch=len(X) <= batch_size))
         parameters = FlatParameters(model)
         batches = training_batches(X, weight, batch_size, model, self._standardizer, None)
         batches.target = as_tensor(codes).to(batches.rows.device)

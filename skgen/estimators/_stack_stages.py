@@ -112,7 +112,8 @@ class FineTuning:
         stack, device = self.stack, resolve_device(self.stack.device)
         X, weight = weighted_rows(as_rows(self.rows[0]), self.rows[1])
         shared = len(X) <= stack.batch_size
-        network = self.network().to(device, training_dtype(stack, X, device, one_batch=shared))
+        solvers = {"solver": stack.solver}
+        network = self.network().to(device, training_dtype(stack.precision, solvers, X, device, one_batch=shared))
         parameters = FlatParameters(network)
         order = torch.Generator().manual_seed(seed_from(self.random_state))
         generator = torch.Generator(device).manual_seed(seed_from(self.random_state))

@@ -39,6 +39,10 @@ class TrainingRun(Run):
         Read for its optimisation and stopping parameters.
     n_epochs : int
         Largest number of epochs of this run.
+    step : Step or None
+        What each batch is for; None is an update by the solver that the settings name.
+    solver : str or None
+        Name by which the step's state is kept: another solver does not continue from it. None is that of the settings.
 
     Attributes
     ----------
@@ -46,7 +50,22 @@ class TrainingRun(Run):
         First epoch and length of the learning rate's schedule.
     """
 
-    def __init__(self, model, parameters, loss, batches, *, order, generator, measures, validated, settings, n_epochs):
+    def __init__(
+        self,
+        model,
+        parameters,
+        loss,
+        batches,
+        *,
+        order,
+        generator,
+        measures,
+        validated,
+        settings,
+        n_epochs,
+        step=None,
+        solver=None,
+    ):
         super().__init__(Plateau(settings.tol, settings.n_iter_no_change), n_epochs, keep=settings.early_stopping)
         self.model, self.parameters, self.loss, self.batches = model, parameters, loss, batches
         self.order, self.generator = order, generator
@@ -54,14 +73,9 @@ class TrainingRun(Run):
         self.measured = set()
         self.span = 0, settings.max_iter
         self.settings = settings
-        self.optimizer = SOLVERS[settings.solver](
-            parameters,
-            weight_decay=settings.weight_decay,
-            max_grad_norm=settings._largest_gradient(),
-            momentum=settings.momentum,
-        )
-        self.step = GradientStep(loss, self.optimizer, settings.learning_rate)
-        if batches.device.type == "cuda" and not self.optimizer.line_search:
+        self.solver = settings.solver if solver is None else solver
+        self.step = gradient_step(loss, parameters, settings) if step is None else step
+        if batches.device.type == "cuda" and isinstance(self.step, GradientStep) and not self.step.line_search:
             n_rows = min(batches.batch_size, batches.n_rows)
             self.step = GraphedStep(
                 self.step,
@@ -131,14 +145,13 @@ class TrainingRun(Run):
         Reported batches are a sample, and the highest of many noisy values would end training too soon.
         """
         values = self.history[self.monitored]
-        exact = self.monitored in self.measured or self.optimizer.line_search
+        exact = self.monitored in self.measured or self.step.line_search
         recent = values[-1:] if exact else values[self.start :][-SMOOTHED:]
         return sum(recent) / len(recent)
 
     def training_state(self):
         """Optimiser moments, what the loss hands from step to step, and generator states."""
-        solver = self.settings.solver
-        state = {f"{solver}.{name}": as_array(value) for name, value in self.optimizer.state().items()}
+        state = {f"{self.solver}.{name}": as_array(value) for name, value in self.step.state().items()}
         state |= {f"loss.{name}": as_array(value) for name, value in self.loss.buffers().items()}
         return state | {
             "order": as_array(self.order.get_state()),
@@ -148,29 +161,41 @@ class TrainingRun(Run):
     def load_training_state(self, state):
         """Continue from :meth:`training_state`; optimiser and generators only where the solver is the same."""
         self.loss.load(_tensors(state, "loss."))
-        tensors = _tensors(state, f"{self.settings.solver}.")
+        tensors = _tensors(state, f"{self.solver}.")
         if not tensors:
             return
-        self.optimizer.load(tensors)
+        self.step.load(tensors)
         self.order.set_state(torch.tensor(state["order"]))
         generator = torch.tensor(state["generator"])
         if len(generator) == len(self.generator.get_state()):  # another kind of device has other generators
             self.generator.set_state(generator)
 
 
-def training_dtype(settings, rows, device, *, one_batch, wide=False):
+def gradient_step(loss, parameters, settings, solver=None):
+    """The update by a solver, by default the one that the settings name, with their options."""
+    optimizer = SOLVERS[solver or settings.solver](
+        parameters,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings._largest_gradient(),
+        momentum=settings.momentum,
+    )
+    return GradientStep(loss, optimizer, settings.learning_rate)
+
+
+def training_dtype(precision, solvers, rows, device, *, one_batch, wide=False):
     """The dtype of the parameters of a run; a ValueError where it must be float64 and the device has none.
 
-    A single batch is trained in the dtype of its rows. ``wide`` asks for float64 where the device has it.
+    A single batch is trained in the dtype of its rows. ``wide`` asks for float64 where the device has it. ``solvers``
+    are the parameters that name solvers, and their values.
     """
-    required = settings.precision == "float64" or SOLVERS[settings.solver].line_search
+    required = precision == "float64" or any(SOLVERS[solver].line_search for solver in solvers.values())
     if required and device.type == "mps":
+        named = " and ".join(f"{name}={value!r}" for name, value in solvers.items())
         raise ValueError(
-            f"device='mps' has no float64, which precision={settings.precision!r} with solver={settings.solver!r} "
-            "needs: choose another device."
+            f"device='mps' has no float64, which precision={precision!r} with {named} needs: choose another device."
         )
     wide |= one_batch and rows.dtype == np.float64
-    return torch.float64 if required or (wide and device.type != "mps") else DTYPES[settings.precision]
+    return torch.float64 if required or (wide and device.type != "mps") else DTYPES[precision]
 
 
 def _tensors(state, prefix):

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from skgen.training.batches import Batch
-from skgen.training.steps import GradientStep, Scalars
+from skgen.training.steps import GradientStep, Scalars, Step
 
 Capture = Callable[[Callable[[], Scalars], Generator], tuple[Callable[[], None], Scalars]]
 """Records a function's kernels without running them: a function that replays them, and the recorded results."""
@@ -34,7 +34,7 @@ def _recording_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-class GraphedStep:
+class GraphedStep(Step):
     """A gradient step on batches of one shape, recorded at first use and replayed afterwards.
 
     Numbers that the host decides (learning rate, weight of the KL) are part of a recording: ``key`` names them, and a
@@ -89,6 +89,12 @@ class GraphedStep:
         replay()
         self.step.optimizer.advance()
         return terms
+
+    def state(self) -> dict[str, Tensor]:
+        return self.step.state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.step.load(state)
 
     def _record(self, report: bool, generator: Generator) -> bool:
         optimizer, static = self.step.optimizer, self.static

@@ -1,5 +1,6 @@
 """Steps: callables that consume a batch, change parameters and report named scalars."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torch import Generator, Tensor
@@ -12,20 +13,46 @@ Loss = Callable[[Batch, Generator], tuple[Callable[[], Scalars], Callable[[], Te
 """Adds the loss's gradient to the parameters' ``.grad``; returns functions that compute named terms and the loss."""
 
 
-class GradientStep:
+class Step(ABC):
+    """What a loop runs on each batch, whatever learns.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Set by the owner of the schedule.
+    line_search : bool
+        Whether the reported terms are those of a deterministic function of all rows.
+    """
+
+    learning_rate: float
+    line_search = False
+
+    @abstractmethod
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        """Learn from a batch; with ``report`` return named terms, else an empty dict."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything but the parameters that the next step depends on."""
+        return {}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from a state."""
+        return
+
+
+class GradientStep(Step):
     """One optimiser update from the gradient of a loss, run without recording for autograd.
 
-    ``learning_rate`` is an attribute that the owner of the schedule sets. Terms are computed only when asked for:
-    the gradient does not need them.
+    The reported terms are those before the update, and computed only when asked for: the gradient does not need them.
     """
 
     def __init__(self, loss: Loss, optimizer: Optimizer, learning_rate: float) -> None:
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.line_search = optimizer.line_search
 
     def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
-        """Update once; with ``report`` return the terms before the update, else an empty dict."""
         gradient = self.optimizer.parameters.gradient
         terms: Scalars = {}
 
@@ -38,3 +65,46 @@ class GradientStep:
 
         self.optimizer.step(evaluate, self.learning_rate)
         return terms
+
+    def state(self) -> dict[str, Tensor]:
+        return self.optimizer.state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.optimizer.load(state)
+
+
+class Alternate(Step):
+    """Steps taken in turn on each batch, such as those of expectation and maximisation, or of a critic and a generator.
+
+    Parameters
+    ----------
+    parts : pairs of str and Step
+        Steps by name, in their order. All have one learning rate; their terms are reported together.
+    """
+
+    def __init__(self, *parts: tuple[str, Step]) -> None:
+        self.parts = dict(parts)
+        self.line_search = any(part.line_search for part in self.parts.values())
+
+    @property
+    def learning_rate(self) -> float:
+        return next(iter(self.parts.values())).learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        for part in self.parts.values():
+            part.learning_rate = value
+
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        terms: Scalars = {}
+        for part in self.parts.values():
+            terms |= part(batch, generator, report=report)
+        return terms
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"{name}.{key}": value for name, part in self.parts.items() for key, value in part.state().items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for name, part in self.parts.items():
+            prefix = f"{name}."
+            part.load({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})

@@ -5,7 +5,7 @@ from torch import nn
 from skgen.training.batches import Batch
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
-from skgen.training.steps import GradientStep
+from skgen.training.steps import Alternate, GradientStep
 
 BATCH = Batch(torch.tensor([[1.0], [3.0]], dtype=torch.float64), None)
 
@@ -65,3 +65,42 @@ def test_every_solver_lowers_the_loss(solver):
     _, records = run(solver, 5)
     losses = [float(record["squares"]) for record in records]
     assert losses == sorted(losses, reverse=True)
+
+
+def alternate(first, second):
+    """Two losses of one batch that are learnt in turn."""
+    losses = [Loss(), Loss()]
+    steps = [
+        GradientStep(loss, SOLVERS[solver](loss.flat), learning_rate=0.0)
+        for loss, solver in zip(losses, (first, second), strict=True)
+    ]
+    return Alternate(("first", steps[0]), ("second", steps[1])), losses
+
+
+def test_parts_of_a_step_are_taken_in_turn_at_its_learning_rate():
+    step, losses = alternate("sgd", "adam")
+    step.learning_rate = 0.1
+    assert step.learning_rate == 0.1
+    with torch.no_grad():
+        record = step(BATCH, torch.Generator())
+    assert set(record) == {"squares"}
+    for loss, solver in zip(losses, ("sgd", "adam"), strict=True):
+        assert torch.equal(loss.centre.detach(), run(solver, 1)[0].centre.detach())
+
+
+@pytest.mark.parametrize("solvers", [("sgd", "adam"), ("lbfgs", "cg")], ids=str)
+def test_a_step_of_parts_continues_from_its_state(solvers):
+    whole, losses = alternate(*solvers)
+    again, others = alternate(*solvers)
+    for step in (whole, again):
+        step.learning_rate = 0.1
+    assert whole.line_search == (solvers == ("lbfgs", "cg"))
+    with torch.no_grad():
+        whole(BATCH, torch.Generator())
+        again.load({name: value.clone() for name, value in whole.state().items()})
+        for loss, other in zip(losses, others, strict=True):
+            other.centre.copy_(loss.centre)
+        for step in (whole, again):
+            step(BATCH, torch.Generator())
+    for loss, other in zip(losses, others, strict=True):
+        assert torch.equal(loss.centre, other.centre)
