@@ -49,6 +49,21 @@ class Optimizer(ABC):
         """Take note of a step whose kernels ran."""
 
     @abstractmethod
+    def renew(self) -> None:
+        """Take note that the loss has changed, as it does between the E- and M-steps of EM.
+
+        Moments are kept, and so is what is known of the curvature; what would compare a gradient of the old loss with
+        one of the new is dropped.
+        """
+
+    def _filled(self, gradient: Gradient) -> Tensor:
+        """The loss, once its gradient is there; elements that are held have none."""
+        loss = gradient()
+        if self.parameters.held is not None:
+            self.parameters.gradient.masked_fill_(self.parameters.held, 0.0)
+        return loss
+
+    @abstractmethod
     def state(self) -> dict[str, Tensor]:
         """Everything but the parameters that the next step depends on."""
 

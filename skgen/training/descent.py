@@ -23,7 +23,7 @@ class LineSearch(Optimizer, ABC):
     def _evaluate(self, gradient: Gradient) -> Tensor:
         """Fill the gradient and return the loss, weight decay included."""
         with torch.no_grad():
-            loss = gradient()
+            loss = self._filled(gradient)
             if self.decay is not None:
                 decayed = self.decay * self.parameters.value
                 self.parameters.gradient.add_(decayed)
@@ -76,6 +76,11 @@ class LBFGS(LineSearch):
     @property
     def gradient_norm(self) -> float:
         return self.norm
+
+    def renew(self) -> None:
+        # torch makes a pair of the next gradient and the last one, and takes none whose step has length 0.
+        if "t" in self.solver.state[self.vector]:
+            self.solver.state[self.vector]["t"] = 0.0
 
     def state(self) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {}
@@ -194,7 +199,10 @@ class ConjugateGradients(Descent):
         self.slope.copy_(start)
         self.length.fill_(step)
         if not step:
-            self.slope.zero_()
+            self.renew()
+
+    def renew(self) -> None:
+        self.slope.zero_()
 
     def state(self) -> dict[str, Tensor]:
         return {"direction": self.direction, "slope": self.slope, "length": self.length}
@@ -236,6 +244,9 @@ class TruncatedNewton(Descent):
 
     def _finish(self, direction: Tensor, start: Tensor, step: float) -> None:
         self.n_steps.add_(1)
+
+    def renew(self) -> None:
+        """Nothing: a step compares gradients of its own alone."""
 
     def state(self) -> dict[str, Tensor]:
         return {"n_steps": self.n_steps}

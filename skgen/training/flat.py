@@ -1,6 +1,8 @@
 """All parameters in one buffer, and all their gradients in another."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,12 @@ class Flat(ABC):
 
     value: Tensor
     gradient: Tensor
+    held: Tensor | None = None
+    """True at the elements that stay as they are, whatever their gradient; None where there are none."""
+
+    @abstractmethod
+    def elements(self) -> Tensor:
+        """Indices of the elements that change: neither padding nor held."""
 
     @abstractmethod
     def matrix_mask(self) -> Tensor:
@@ -33,6 +41,9 @@ class FlatVector(Flat):
     def __init__(self, value: Tensor) -> None:
         self.value = value
         self.gradient = torch.zeros_like(value)
+
+    def elements(self) -> Tensor:
+        return torch.arange(len(self.value), device=self.value.device)
 
     def matrix_mask(self) -> Tensor:
         return torch.zeros_like(self.value)
@@ -71,11 +82,60 @@ class FlatParameters(Flat):
         self.value = torch.zeros(size, dtype=parameters[0].dtype, device=parameters[0].device)
         self.gradient = torch.zeros_like(self.value)
         self._places = places
+        self._module = module
         for parameter, start, strides in places:
             values = self.value.as_strided(parameter.shape, strides, start)
             values.copy_(parameter.detach())
             parameter.data = values
             parameter.grad = self.gradient.as_strided(parameter.shape, strides, start)
+
+    def elements(self) -> Tensor:
+        return self.marks(self._module).nonzero()[:, 0]
+
+    def marks(self, module: nn.Module, masks: Mapping[str, Tensor] | None = None) -> Tensor:
+        """True at the elements of the parameters of a part of the module, False at others and at padding.
+
+        Parameters
+        ----------
+        module : nn.Module
+            The module itself, or one inside it.
+        masks : mapping of str to Tensor, optional
+            By names of ``module.named_parameters()``, nonzero at the elements that are meant, in the parameter's
+            shape. Of parameters without a mask none is.
+        """
+        named = dict(module.named_parameters())
+        unknown = set() if masks is None else masks.keys() - named.keys()
+        if unknown:
+            raise ValueError(f"There is no parameter {', '.join(sorted(unknown))}: the names are {', '.join(named)}.")
+        chosen = {
+            parameter: True if masks is None else masks[name] != 0
+            for name, parameter in named.items()
+            if masks is None or name in masks
+        }
+        marks = torch.zeros_like(self.value, dtype=torch.bool)
+        for parameter, start, strides in self._places:
+            if parameter in chosen:
+                marks.as_strided(parameter.shape, strides, start)[...] = chosen[parameter]
+        return marks
+
+    def part(self, *modules: nn.Module) -> "FlatView":
+        """The parameters of some modules inside the module, as a vector of their own; see :meth:`marked`."""
+        return self.marked(torch.stack([self.marks(module) for module in modules]).any(0))
+
+    def marked(self, marks: Tensor) -> "FlatView":
+        """The smallest slice that holds all marked elements, as a vector of its own; the others in it are held.
+
+        Parameters
+        ----------
+        marks : Tensor of bool, (n_elements of the buffer,)
+            Such as :meth:`marks` gives, or several of them joined by ``|``.
+        """
+        found = marks.nonzero()
+        if not len(found):
+            raise ValueError("No trainable parameter is marked: there is nothing to change.")
+        span = slice(int(found[0]), int(found[-1]) + 1)
+        others = self.marks(self._module)[span] & ~marks[span]
+        return FlatView(self, span, others if bool(others.any()) else None)
 
     def matrix_mask(self) -> Tensor:
         """A vector with 1 at the elements of matrices and 0 at those of vectors."""
@@ -92,6 +152,55 @@ class FlatParameters(Flat):
         for (parameter, start, _), end in zip(self._places, ends, strict=True):
             found[parameter.dim() < 2].append(slice(start, end))
         return found
+
+
+class FlatView(Flat):
+    """A slice of a flat vector and of its gradient, on shared memory, for an optimiser of its own.
+
+    Parameters
+    ----------
+    whole : Flat
+    span : slice
+        Its start and stop are indices of the whole, its step is 1.
+    held : Tensor of bool, (length of the span,), optional
+        True at elements that stay as they are, to the bit.
+    """
+
+    def __init__(self, whole: Flat, span: slice, held: Tensor | None = None) -> None:
+        self.whole, self.span = whole, span
+        self.value, self.gradient = whole.value[span], whole.gradient[span]
+        known = [each for each in (held, None if whole.held is None else whole.held[span]) if each is not None]
+        self.held = torch.stack(known).any(0) if known else None
+
+    def elements(self) -> Tensor:
+        inside = torch.zeros_like(self.whole.value, dtype=torch.bool)
+        inside[self.whole.elements()] = True
+        inside = inside[self.span]
+        return (inside if self.held is None else inside & ~self.held).nonzero()[:, 0]
+
+    def matrix_mask(self) -> Tensor:
+        mask = self.whole.matrix_mask()[self.span]
+        return mask if self.held is None else mask.masked_fill(self.held, 0)
+
+    def spans(self) -> tuple[list[slice], list[slice]]:
+        decaying, others = map(self._inside, self.whole.spans())
+        if self.held is not None:
+            runs = [run for span in decaying for run in _runs(self.held, span)]
+            decaying = [run for run in runs if not self.held[run.start]]
+            others = others + [run for run in runs if self.held[run.start]]
+        return decaying, others
+
+    def _inside(self, spans: list[slice]) -> list[slice]:
+        """The parts of slices of the whole that are in the view, by indices of the view."""
+        first, length = self.span.start, len(self.value)
+        found = [slice(max(span.start - first, 0), min(span.stop - first, length)) for span in spans]
+        return [span for span in found if span.start < span.stop]
+
+
+def _runs(marks: Tensor, span: slice) -> list[slice]:
+    """Slices of a span, within each of which marks are equal."""
+    changes = (marks[span].diff().nonzero()[:, 0] + span.start + 1).tolist()
+    return [slice(start, stop) for start, stop in pairwise([span.start, *changes, span.stop])]
 
 
 def _contiguous(parameter: Tensor) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class FirstOrder(Optimizer, ABC):
             self.parameters.gradient.addcmul_(self.parameters.value, self.decay)
 
     def step(self, gradient: Gradient, learning_rate: float) -> None:
-        gradient()
+        self._filled(gradient)
         if self.max_grad_norm is not None:
             norm = torch.linalg.vector_norm(self.parameters.gradient)
             self.parameters.gradient.mul_((self.max_grad_norm / (norm + 1e-12)).clamp_max(1.0))
@@ -51,6 +51,9 @@ class FirstOrder(Optimizer, ABC):
 
     def advance(self) -> None:
         self.n_steps += 1
+
+    def renew(self) -> None:
+        """Nothing: moments are means over losses that change from batch to batch anyway."""
 
     def state(self) -> dict[str, Tensor]:
         return {"count": self.count, "n_steps": torch.tensor(self.n_steps)} | {

@@ -221,3 +221,23 @@ def test_a_change_of_scale_and_offset_of_the_loss_does_not_stop_progress(solver)
     for factor, offset in ((1e-6, 0.0), (1e6, 0.0), (1.0, 1e3)):
         run = Run(solver, lambda x, a=factor, b=offset: a * rosenbrock(x) + b, vector(-1.2, 1.0)).steps(150)
         assert (run.value - 1).abs().max() <= 1e-4
+
+
+@every_line_search
+@pytest.mark.parametrize("n_steps", [1, 2, 5])
+def test_a_renewed_solver_minimises_one_loss_after_another(solver, n_steps, generator):
+    (first, _), (second, centre) = bowl(5, generator, 10.0), bowl(5, generator, 100.0)
+    run = Run(solver, first, torch.zeros(5, dtype=torch.float64)).steps(n_steps)
+    run.optimizer.renew()
+    run.function, run.losses = second, [float(second(run.value))]
+    run.gradient = gradient_of(second, run.flat)
+    run.steps(60)
+    assert run.never_rose()
+    assert (run.value - centre).norm() <= 1e-9
+
+
+@every_line_search
+def test_a_solver_may_be_renewed_before_its_first_step(solver):
+    run = Run(solver, rosenbrock, vector(-1.2, 1.0))
+    run.optimizer.renew()
+    assert torch.equal(run.steps(3).value, Run(solver, rosenbrock, vector(-1.2, 1.0)).steps(3).value)
