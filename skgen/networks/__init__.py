@@ -2,8 +2,20 @@
 
 from skgen.networks.activations import ACTIVATIONS
 from skgen.networks.base import Network
+from skgen.networks.constant import ConstantNetwork
 from skgen.networks.conv import ConvDecoder, ConvEncoder
 from skgen.networks.mlp import MLP
 from skgen.networks.module import ModuleNetwork
+from skgen.networks.units import UnitDecoder, UnitEncoder
 
-__all__ = ["ACTIVATIONS", "MLP", "ConvDecoder", "ConvEncoder", "ModuleNetwork", "Network"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "ConstantNetwork",
+    "ConvDecoder",
+    "ConvEncoder",
+    "ModuleNetwork",
+    "Network",
+    "UnitDecoder",
+    "UnitEncoder",
+]

@@ -86,8 +86,13 @@ class Network(nn.Module, ABC):
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
             if input_gradient:
                 (output,), pullback = autograd_trace(lambda leaf: evaluate(leaf, generator), x)
-                return output, lambda gradient: pullback(gradient)[0]
+                return output, lambda gradient: _or_zero(pullback(gradient)[0], x)
             (output,), pullback = autograd_trace(lambda: evaluate(x, generator))
             return output, lambda gradient: pullback(gradient) or None
 
         return trace
+
+
+def _or_zero(gradient: Tensor | None, x: Tensor) -> Tensor:
+    """The gradient of x; zero where an output does not depend on it, for which autograd gives none."""
+    return torch.zeros_like(x) if gradient is None else gradient

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from skgen._trace import Pullback, Tracer
-from skgen.networks.activations import ACTIVATIONS, Activation
-from skgen.networks.base import Network, draw_uniform
+from skgen.networks.activations import ACTIVATIONS
+from skgen.networks.layered import AffineLayer, LayeredNetwork
 from skgen.networks.products import low_precision_product
 
 Product = Callable[..., Tensor]
@@ -19,20 +19,21 @@ take the memory that a recorded step works on."""
 ALIGNMENT = 16
 
 
-class Dense(nn.Module):
+class Dense(AffineLayer):
     """Affine map ``x @ weight + bias`` with weight (n_inputs, n_outputs)."""
-
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_inputs, n_outputs))
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight + self.bias
 
-    def reset(self, generator: Generator) -> None:
-        """Uniform on +-1 / sqrt(n_inputs) for weight and bias, torch's own default."""
-        draw_uniform((self.weight, self.bias), self.weight.shape[0] ** -0.5, generator)
+    def absorb(self, ratio: Tensor, offset: Tensor) -> None:
+        weight = self.weight[: len(ratio)]
+        self.bias.add_(offset @ weight)
+        weight.mul_(ratio.unsqueeze(-1))
+
+    @property
+    def width(self) -> int:
+        """The outputs and their activation."""
+        return 2 * len(self.bias)
 
     def joint(self) -> tuple[Tensor, Tensor]:
         """Weight with bias as its last row, (n_inputs + 1, n_outputs), and the gradient of both.
@@ -91,54 +92,19 @@ class Workspaces(dict[int, Workspace]):
         return self[n_rows]
 
 
-class MLP(Network):
+class MLP(LayeredNetwork):
     """Affine layers with an activation after each but the last, and optional dropout on hidden units."""
 
     def __init__(
         self, n_inputs: int, hidden_sizes: Sequence[int], n_outputs: int, activation: str = "relu", dropout: float = 0.0
     ) -> None:
-        super().__init__(n_inputs, n_outputs)
-        self.activation: Activation = ACTIVATIONS[activation]
-        self.dropout = dropout
         sizes = [n_inputs, *hidden_sizes, n_outputs]
-        gates = [self.activation.n_gates] * len(hidden_sizes) + [1]
-        self.layers = nn.ModuleList(Dense(a, b * k) for (a, b), k in zip(pairwise(sizes), gates, strict=True))
-
-    @property
-    def width(self) -> int:
-        """Input plus the widest layer with its activation."""
-        return self.n_inputs + 2 * max(layer.bias.shape[0] for layer in self._dense())
-
-    @property
-    def head(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the last layer."""
-        last = self._dense()[-1]
-        return last.weight.detach(), last.bias.detach()
-
-    def absorb_input(self, ratio: Tensor, offset: Tensor) -> None:
-        """Fold an affine change of the inputs, or of the first of them, into the first layer."""
-        first = self._dense()[0]
-        with torch.no_grad():
-            weight = first.weight[: len(ratio)]
-            first.bias.add_(offset @ weight)
-            weight.mul_(ratio.unsqueeze(-1))
+        gates = [ACTIVATIONS[activation].n_gates] * len(hidden_sizes) + [1]
+        layers = [Dense(a, b * k) for (a, b), k in zip(pairwise(sizes), gates, strict=True)]
+        super().__init__(n_inputs, n_outputs, layers, activation, dropout)
 
     def _dense(self) -> list[Dense]:
         return [layer for layer in self.layers if isinstance(layer, Dense)]
-
-    def reset(self, generator: Generator) -> None:
-        """Draw initial parameters from the generator, layer by layer."""
-        for layer in self._dense():
-            layer.reset(generator)
-
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = self.activation(layer(x))
-            mask = self._mask(x, generator)
-            x = x if mask is None else x * mask
-        output: Tensor = last(x)
-        return output
 
     def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
         """Closed-form derivatives on flat parameters; see the base class.

@@ -5,22 +5,45 @@ import copy
 import pytest
 import torch
 
-from skgen.networks import ACTIVATIONS, MLP, Network
+from skgen.networks import ACTIVATIONS, MLP, ConstantNetwork, Network, UnitDecoder, UnitEncoder
 from skgen.training.flat import FlatParameters
 from tests.parts import normal
 
 DEPTHS = [(), (5,), (7, 3), (16, 17, 1)]
-N_INPUTS, N_OUTPUTS = 3, 4
+N_INPUTS, N_OUTPUTS = 6, 12
 STEPPED = {"relu"}
 """Activations whose derivative is not continuous."""
+UNIT_SIZE = 2
+
+
+def unit_encoder(n_inputs, hidden, n_outputs, *options):
+    return UnitEncoder(n_inputs, n_outputs // (2 * UNIT_SIZE), hidden, UNIT_SIZE, *options)
+
+
+def unit_decoder(n_inputs, hidden, n_outputs, *options):
+    return UnitDecoder(n_inputs, n_outputs // (2 * UNIT_SIZE), hidden, n_outputs, *options)
+
+
+LAYERED = {"mlp": MLP, "unit encoder": unit_encoder, "unit decoder": unit_decoder}
+KINDS = LAYERED | {"constant": lambda n_inputs, hidden, n_outputs, *options: ConstantNetwork(n_inputs, n_outputs)}
 
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_depth = pytest.mark.parametrize("hidden", DEPTHS, ids=str)
+every_layered = pytest.mark.parametrize("kind", LAYERED)
 
 
-def network(hidden, activation, dropout=0.0, dtype=torch.float64, n_inputs=N_INPUTS, n_outputs=N_OUTPUTS):
+def networks(depths):
+    """Every kind of network with every activation and each of the depths, where it has such."""
+    cases = [(kind, hidden, activation) for kind in LAYERED for hidden in depths for activation in ACTIVATIONS]
+    return pytest.mark.parametrize(("kind", "hidden", "activation"), [*cases, ("constant", (), "identity")], ids=str)
+
+
+every_network = networks(DEPTHS)
+
+
+def network(kind, hidden, activation, dropout=0.0, dtype=torch.float64, n_inputs=N_INPUTS, n_outputs=N_OUTPUTS):
     """A network with random parameters in flat buffers."""
-    built = MLP(n_inputs, hidden, n_outputs, activation, dropout).to(dtype)
+    built = KINDS[kind](n_inputs, hidden, n_outputs, activation, dropout).to(dtype)
     built.reset(torch.Generator().manual_seed(3))
     FlatParameters(built)
     return built
@@ -65,11 +88,10 @@ def test_activation_maps_gates_to_width_with_the_derivative_of_autograd(activati
     assert activation.in_place or torch.equal(given, x)
 
 
-@every_activation
-@every_depth
+@every_network
 @pytest.mark.parametrize("shape", [(1,), (6,), (2, 3)], ids=str)
-def test_tracer_equals_autograd_and_adds_to_the_gradients(activation, hidden, shape, generator):
-    net = network(hidden, activation)
+def test_tracer_equals_autograd_and_adds_to_the_gradients(kind, hidden, activation, shape, generator):
+    net = network(kind, hidden, activation)
     x = normal(*shape, N_INPUTS, generator=generator)
     cotangent = normal(*shape, N_OUTPUTS, generator=generator)
     kept = x.clone(), cotangent.clone()
@@ -80,10 +102,11 @@ def test_tracer_equals_autograd_and_adds_to_the_gradients(activation, hidden, sh
     assert torch.equal(cotangent, kept[1])
 
 
+@every_layered
 @every_activation
 @pytest.mark.parametrize("shape", [(6,), (2, 3)], ids=str)
-def test_dropout_draws_the_same_masks_by_hand_and_by_autograd(activation, shape, generator):
-    net = network((8, 5), activation, dropout=0.4)
+def test_dropout_draws_the_same_masks_by_hand_and_by_autograd(kind, activation, shape, generator):
+    net = network(kind, (8, 5), activation, dropout=0.4)
     x = normal(*shape, N_INPUTS, generator=generator)
     cotangent = normal(*shape, N_OUTPUTS, generator=generator)
     ours = traced(net.tracer(), net, x, cotangent, seed=1)
@@ -92,8 +115,9 @@ def test_dropout_draws_the_same_masks_by_hand_and_by_autograd(activation, shape,
     assert_equal(traced(net.tracer(), net, x, cotangent), by_autograd(net, x, cotangent))
 
 
-def test_dropout_keeps_a_linear_network_s_mean(generator):
-    net = network((40,), "identity", dropout=0.3)
+@every_layered
+def test_dropout_keeps_a_linear_network_s_mean(kind, generator):
+    net = network(kind, (40,), "identity", dropout=0.3)
     x = normal(1, N_INPUTS, generator=generator)
     with torch.no_grad():
         draws = net(x.expand(20000, -1), generator)
@@ -101,10 +125,9 @@ def test_dropout_keeps_a_linear_network_s_mean(generator):
         assert ((draws.mean(0) - net(x)[0]).abs() < 5 * error).all()
 
 
-@every_activation
-@every_depth
-def test_the_input_gradient_can_be_left_out(activation, hidden, generator):
-    net = network(hidden, activation)
+@every_network
+def test_the_input_gradient_can_be_left_out(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation)
     x, cotangent = normal(6, N_INPUTS, generator=generator), normal(6, N_OUTPUTS, generator=generator)
     full = traced(net.tracer(), net, x, cotangent)
     output, none, *gradients = traced(net.tracer(input_gradient=False), net, x, cotangent)
@@ -112,10 +135,9 @@ def test_the_input_gradient_can_be_left_out(activation, hidden, generator):
     assert_equal([output, *gradients], [full[0], *full[2:]])
 
 
-@every_activation
-@pytest.mark.parametrize("hidden", [(), (33,), (40, 24)], ids=str)
-def test_low_precision_is_within_the_roundings_of_its_products(activation, hidden, generator):
-    net = network(hidden, activation, dtype=torch.float32, n_inputs=30, n_outputs=20)
+@networks([(), (33,), (40, 24)])
+def test_low_precision_is_within_the_roundings_of_its_products(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation, dtype=torch.float32, n_inputs=30, n_outputs=20)
     x, cotangent = normal(64, 30, generator=generator).float(), normal(64, 20, generator=generator).float()
     ours = traced(net.tracer(low_precision=True), net, x, cotangent)
     exact = traced(net.tracer(), net, x, cotangent)
@@ -128,8 +150,9 @@ def test_low_precision_is_within_the_roundings_of_its_products(activation, hidde
         assert a.dtype == torch.float32
 
 
-def test_a_tracer_serves_any_number_of_rows_and_sees_new_parameters(generator):
-    net = network((6,), "relu")
+@networks([(6,)])
+def test_a_tracer_serves_any_number_of_rows_and_sees_new_parameters(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation)
     tracer = net.tracer()
     for n_rows in (5, 1, 7, 2, 3, 4, 5):
         x, cotangent = (
@@ -142,19 +165,17 @@ def test_a_tracer_serves_any_number_of_rows_and_sees_new_parameters(generator):
         assert_equal(traced(tracer, net, x, cotangent), by_autograd(net, x, cotangent))
 
 
-@every_activation
-@every_depth
-def test_rows_do_not_depend_on_each_other(activation, hidden, generator):
-    net = network(hidden, activation)
+@every_network
+def test_rows_do_not_depend_on_each_other(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation)
     x = normal(6, N_INPUTS, generator=generator)
     with torch.no_grad():
         torch.testing.assert_close(net(x), torch.cat([net(row[None]) for row in x]))
 
 
-@every_activation
-@every_depth
-def test_absorb_input_folds_an_affine_change_into_the_parameters(activation, hidden, generator):
-    net = network(hidden, activation)
+@every_network
+def test_absorb_input_folds_an_affine_change_into_the_parameters(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation)
     x, ratio, offset = normal(6, N_INPUTS, generator=generator), *normal(2, N_INPUTS, generator=generator)
     with torch.no_grad():
         expected = net(x * ratio + offset)
@@ -162,13 +183,12 @@ def test_absorb_input_folds_an_affine_change_into_the_parameters(activation, hid
         torch.testing.assert_close(net(x), expected, rtol=1e-12, atol=1e-12)
 
 
-@every_activation
-@every_depth
-def test_the_head_is_the_last_affine_layer_and_shares_its_memory(activation, hidden, generator):
-    net = network(hidden, activation)
+@every_network
+def test_the_head_is_the_last_affine_layer_and_shares_its_memory(kind, hidden, activation, generator):
+    net = network(kind, hidden, activation)
     x = normal(6, N_INPUTS, generator=generator)
     weight, bias = net.head
-    assert weight.shape == ((hidden or (N_INPUTS,))[-1], N_OUTPUTS)
+    assert weight.shape[1:] == bias.shape == (N_OUTPUTS,)
     assert not weight.requires_grad
     with torch.no_grad():
         before = net(x)
@@ -177,9 +197,10 @@ def test_the_head_is_the_last_affine_layer_and_shares_its_memory(activation, hid
         torch.testing.assert_close(net(x), 2 * before + 1)
 
 
+@every_layered
 @every_depth
-def test_reset_draws_from_the_generator_within_torch_s_bounds(hidden):
-    net = network(hidden, "relu")
+def test_reset_draws_from_the_generator_within_torch_s_bounds(kind, hidden):
+    net = network(kind, hidden, "relu")
     again = copy.deepcopy(net)
     net.reset(torch.Generator().manual_seed(5))
     again.reset(torch.Generator().manual_seed(5))
@@ -191,8 +212,9 @@ def test_reset_draws_from_the_generator_within_torch_s_bounds(hidden):
         assert 0 < layer.bias.abs().max() <= bound
 
 
+@every_layered
 @every_activation
 @every_depth
-def test_width_is_at_least_every_layer_s(activation, hidden):
-    net = network(hidden, activation)
+def test_width_is_at_least_every_layer_s(kind, activation, hidden):
+    net = network(kind, hidden, activation)
     assert net.width >= max(N_INPUTS, N_OUTPUTS, *(layer.bias.numel() for layer in net.layers))
