@@ -18,15 +18,19 @@ Pullback = Callable[..., Any]
 Tracer = Callable[..., tuple[Any, Pullback]]
 
 
-def autograd_trace(function: Callable[..., Any], *inputs: Tensor) -> tuple[tuple[Tensor, ...], Pullback]:
+def autograd_trace(
+    function: Callable[..., Any], *inputs: Tensor, parameter_gradient: bool = True
+) -> tuple[tuple[Tensor, ...], Pullback]:
     """Value of ``function(*inputs)`` as a tuple, and its pullback by reverse-mode differentiation.
 
-    The pullback takes one cotangent per output (None: zero) and returns one gradient per input.
+    The pullback takes one cotangent per output (None: zero) and returns one gradient per input. It leaves parameters
+    alone without ``parameter_gradient``.
     """
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in inputs]
         outputs = function(*leaves)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    sought = None if parameter_gradient else leaves
 
     def pullback(*cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         pairs = [
@@ -36,7 +40,7 @@ def autograd_trace(function: Callable[..., Any], *inputs: Tensor) -> tuple[tuple
             with warnings.catch_warnings():
                 # Rows in flat buffers are padded; torch says once that it would rather have none of that.
                 warnings.filterwarnings("ignore", "grad and param do not obey", UserWarning)
-                torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
+                torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs], inputs=sought)
         return tuple(leaf.grad for leaf in leaves)
 
     return tuple(y.detach() for y in outputs), pullback

@@ -23,6 +23,17 @@ def test_a_cotangent_of_none_is_zero():
     assert pullback(None) == (None,)
 
 
+def test_parameters_can_be_left_alone():
+    parameter = torch.tensor([2.0, 3.0], requires_grad=True)
+    parameter.grad = torch.tensor([10.0, 10.0])
+    x, unused = torch.tensor([1.0, 4.0]), torch.ones(1)
+    (_,), pullback = autograd_trace(lambda a, b: a * parameter, x, unused, parameter_gradient=False)
+    to_x, to_unused = pullback(torch.ones(2))
+    assert torch.equal(to_x, parameter.detach())
+    assert to_unused is None
+    assert torch.equal(parameter.grad, torch.tensor([10.0, 10.0]))
+
+
 def test_it_works_where_gradients_are_off_and_leaves_the_input_alone():
     x = torch.ones(2)
     with torch.no_grad():

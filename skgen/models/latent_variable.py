@@ -146,16 +146,17 @@ class LatentVariableModel(NetworkModel):
         encode = self._encoder_tracer(low_precision)
         return lambda x, generator, condition: encode(x, generator)
 
-    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False) -> Tracer:
+    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False, frozen: bool = False) -> Tracer:
         """As documented by the base class, for noise (draws, batch or 1, n_noise).
 
         With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
-        with conditions takes them as a fourth argument.
+        with conditions takes them as a fourth argument. ``frozen`` is for a loss that only the encoder is to lower:
+        the decoder's gradient is left alone, those of likelihood and prior may be.
         """
         if self.prior.states() is not None:
-            return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl)
+            return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl, frozen=frozen)
         encode = self._posterior_tracer(low_precision)
-        decode = self.decoder.tracer(low_precision=low_precision)
+        decode = self.decoder.tracer(low_precision=low_precision, parameter_gradient=not frozen)
         posterior, likelihood = self.posterior.tracer(), self._likelihood_tracer()
         divergence = self.prior.kl_tracer() if closed_kl else None
         prior = self.prior.tracer()

@@ -50,10 +50,13 @@ def summed_terms(
     return Terms(log_likelihood, log_prior, log_posterior, model.kl_given(parameters), n_draws=n_draws)
 
 
-def summed_tracer(model: "LatentVariableModel", *, low_precision: bool, closed_kl: bool) -> Tracer:
+def summed_tracer(
+    model: "LatentVariableModel", *, low_precision: bool, closed_kl: bool, frozen: bool = False
+) -> Tracer:
     """The tracer of such a model, whose terms are those of one draw; it takes no noise.
 
-    ``kl`` is there in any case. The decoder is evaluated once at each state, whatever the number of rows.
+    ``kl`` is there in any case. The decoder is evaluated once at each state, whatever the number of rows. Nothing of
+    the encoder comes before the decoder, so that a ``frozen`` one is not pulled back through.
     """
     encode = model._posterior_tracer(low_precision)
     decode = model.decoder.tracer(low_precision=low_precision)
@@ -77,8 +80,9 @@ def summed_tracer(model: "LatentVariableModel", *, low_precision: bool, closed_k
 
         def pullback(cotangents: Cotangents) -> None:
             to_each, to_parameters = pull_parts(*cotangents[:4])
-            to_outputs = pull_likelihood(to_each)
-            pull_decoder(to_outputs if condition is not None else to_outputs.sum(1, keepdim=True))
+            if not frozen:
+                to_outputs = pull_likelihood(to_each)
+                pull_decoder(to_outputs if condition is not None else to_outputs.sum(1, keepdim=True))
             pull_encoder(to_parameters)
 
         if closed_kl:

@@ -71,11 +71,14 @@ class Network(nn.Module, ABC):
         kept = x.new_empty(shape).uniform_(generator=generator) >= self.dropout
         return kept.to(x.dtype).div_(1 - self.dropout)
 
-    def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
+    def tracer(
+        self, *, input_gradient: bool = True, parameter_gradient: bool = True, low_precision: bool = False
+    ) -> Tracer:
         """Bind the parameters; ``trace(x, generator)`` returns the output and its pullback.
 
-        Both may be good until the next trace only. ``input_gradient=False`` lets the pullback skip the gradient of x;
-        ``low_precision`` allows bfloat16 products.
+        Both may be good until the next trace only. ``input_gradient=False`` lets the pullback skip the gradient of x,
+        and ``parameter_gradient=False`` has it leave the gradients of the parameters alone; ``low_precision`` allows
+        bfloat16 products.
         """
 
         def evaluate(x: Tensor, generator: Generator | None) -> Tensor:
@@ -85,8 +88,13 @@ class Network(nn.Module, ABC):
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
             if input_gradient:
-                (output,), pullback = autograd_trace(lambda leaf: evaluate(leaf, generator), x)
+                (output,), pullback = autograd_trace(
+                    lambda leaf: evaluate(leaf, generator), x, parameter_gradient=parameter_gradient
+                )
                 return output, lambda gradient: _or_zero(pullback(gradient)[0], x)
+            if not parameter_gradient:
+                with torch.no_grad():
+                    return evaluate(x, generator), lambda gradient: None
             (output,), pullback = autograd_trace(lambda: evaluate(x, generator))
             return output, lambda gradient: pullback(gradient) or None
 

@@ -106,7 +106,9 @@ class MLP(LayeredNetwork):
     def _dense(self) -> list[Dense]:
         return [layer for layer in self.layers if isinstance(layer, Dense)]
 
-    def tracer(self, *, input_gradient: bool = True, low_precision: bool = False) -> Tracer:
+    def tracer(
+        self, *, input_gradient: bool = True, parameter_gradient: bool = True, low_precision: bool = False
+    ) -> Tracer:
         """Closed-form derivatives on flat parameters; see the base class.
 
         One workspace per number of rows is kept and overwritten: outputs and pullback are good until the next trace.
@@ -131,14 +133,16 @@ class MLP(LayeredNetwork):
             product(space.joint[-1], weights[-1], out=space.padded_output)
 
             def pullback(gradient: Tensor) -> Tensor | None:
+                if not (input_gradient or parameter_gradient):
+                    return None
                 g = gradient if gradient.dim() == 2 else gradient.flatten(0, -2)
                 if padded:
                     space.gradient.copy_(g)
                     g = space.padded_gradient
                 for i in range(len(weights) - 1, -1, -1):
-                    if low_precision:
+                    if parameter_gradient and low_precision:
                         gradients[i].add_(low_precision_product(space.transposed[i], g))
-                    else:
+                    elif parameter_gradient:
                         gradients[i].addmm_(space.transposed[i], g)
                     if i == 0 and not input_gradient:
                         return None

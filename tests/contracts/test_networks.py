@@ -68,6 +68,19 @@ def traced(tracer, net, x, cotangent, seed=None):
     return [output, pullback(cotangent), *(parameter.grad.clone() for parameter in net.parameters())]
 
 
+def assert_parameters_left_alone(net, x, cotangent, full, seed=None):
+    """That tracers without the parameters' gradients give all else that the full one gave."""
+    tracer = net.tracer(parameter_gradient=False)
+    output, to_x, *gradients = traced(tracer, net, x, cotangent, seed)
+    assert_equal([output, to_x], full[:2])
+    assert all((gradient == 0.5).all() for gradient in gradients)
+    tracer = net.tracer(input_gradient=False, parameter_gradient=False)
+    output, none, *gradients = traced(tracer, net, x, cotangent, seed)
+    assert_equal([output], full[:1])
+    assert none is None
+    assert all((gradient == 0.5).all() for gradient in gradients)
+
+
 def assert_equal(ours, reference):
     for a, b in zip(ours, reference, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
@@ -133,6 +146,15 @@ def test_the_input_gradient_can_be_left_out(kind, hidden, activation, generator)
     output, none, *gradients = traced(net.tracer(input_gradient=False), net, x, cotangent)
     assert none is None
     assert_equal([output, *gradients], [full[0], *full[2:]])
+
+
+@every_network
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_parameters_gradients_can_be_left_alone(kind, hidden, activation, dropout, generator):
+    net = network(kind, hidden, activation, dropout)
+    x, cotangent = normal(6, N_INPUTS, generator=generator), normal(6, N_OUTPUTS, generator=generator)
+    full = traced(net.tracer(), net, x, cotangent, seed=1)
+    assert_parameters_left_alone(net, x, cotangent, full, seed=1)
 
 
 @networks([(), (33,), (40, 24)])

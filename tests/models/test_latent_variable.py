@@ -1,12 +1,13 @@
 import pytest
 import torch
 
+from skgen._terms import Cotangents
 from skgen.likelihoods import Gaussian
 from skgen.models.latent_variable import LatentVariableModel
 from skgen.objectives import IWAE, DReG
 from skgen.training.flat import FlatParameters
 from tests.oracles import linear_gaussian_log_prob, log_likelihood_by_quadrature, process_state
-from tests.parts import LIKELIHOOD_SPECS, REAL_PRIOR_SPECS, model_from, normal, rows_from
+from tests.parts import LIKELIHOOD_SPECS, PRIOR_SPECS, REAL_PRIOR_SPECS, model_from, normal, rows_from
 
 
 @pytest.mark.parametrize("prior", REAL_PRIOR_SPECS)
@@ -60,11 +61,11 @@ def test_every_draw_of_the_exact_posterior_weighs_as_much_as_the_closed_form(var
     torch.testing.assert_close(log_weight, exact.expand(4, -1), rtol=1e-10, atol=1e-10)
 
 
-def encoder_gradient(model, flat, objective, x, noise):
+def encoder_gradient(model, flat, objective, x, noise, **options):
     """Gradient of the encoder at the noise given, as one vector."""
     flat.gradient.zero_()
     with torch.no_grad():
-        terms, pullback = model.tracer()(x, noise, None)
+        terms, pullback = model.tracer(**options)(x, noise, None)
         pullback(objective.cotangents(terms, 1.0))
     return torch.cat([parameter.grad.flatten() for parameter in model.encoder.parameters()])
 
@@ -131,3 +132,26 @@ def test_building_tracing_and_sampling_leave_global_state_alone(generator):
     x = rows_from(model, 4, generator)
     model.terms(x, normal(2, 4, 2, generator=generator))
     assert process_state() == before
+
+
+class Sum:
+    """The sum of the bound over draws and rows."""
+
+    @staticmethod
+    def cotangents(terms, weight):
+        weight = torch.tensor(weight, dtype=torch.float64)
+        return Cotangents(weight, kl=-weight) if terms.has_kl else Cotangents(weight, weight, -weight)
+
+
+@pytest.mark.parametrize("closed_kl", [False, True])
+@pytest.mark.parametrize("prior", PRIOR_SPECS)
+def test_a_frozen_trace_has_the_encoder_s_gradient_and_leaves_the_decoder_s_alone(prior, closed_kl, generator):
+    model = model_from("gaussian", prior=prior, generator=generator)
+    closed_kl = closed_kl and model.has_closed_kl()
+    flat, x = FlatParameters(model), normal(7, 3, generator=generator)
+    noise = normal(4, 7, model.posterior.n_noise, generator=generator)
+    full = encoder_gradient(model, flat, Sum, x, noise, closed_kl=closed_kl)
+    assert all(parameter.grad.any() for parameter in model.decoder.parameters())
+    frozen = encoder_gradient(model, flat, Sum, x, noise, closed_kl=closed_kl, frozen=True)
+    assert torch.equal(frozen, full)
+    assert not any(parameter.grad.any() for parameter in model.decoder.parameters())

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from skgen.networks import ACTIVATIONS
 from skgen.networks.conv import ConvDecoder, ConvEncoder
 from skgen.training.flat import FlatParameters
-from tests.contracts.test_networks import assert_equal, by_autograd, traced
+from tests.contracts.test_networks import assert_equal, assert_parameters_left_alone, by_autograd, traced
 from tests.parts import normal
 
 SHAPES = [(1, 8, 8), (1, 5, 7), (3, 8, 8), (1, 1, 5), (2, 7, 1), (1, 1, 1)]
@@ -86,6 +86,7 @@ def test_the_tracer_adds_the_gradients_of_autograd(kind, activation, generator):
         output, none, *gradients = traced(network.tracer(input_gradient=False), network, x, cotangent, seed)
         assert none is None
         assert_equal([output, *gradients], [full[0], *full[2:]])
+        assert_parameters_left_alone(network, x, cotangent, full, seed)
 
 
 @every_kind

@@ -8,7 +8,7 @@ from torch import nn
 
 from skgen.networks.module import ModuleNetwork
 from skgen.training.flat import FlatParameters
-from tests.contracts.test_networks import assert_equal, by_autograd, traced
+from tests.contracts.test_networks import assert_equal, assert_parameters_left_alone, by_autograd, traced
 from tests.oracles import process_state
 from tests.parts import normal
 
@@ -66,7 +66,9 @@ def test_the_network_is_the_factory_s_module(factory, generator):
 def test_the_tracer_adds_the_gradients_of_autograd(factory, seed, generator):
     network, x = built(factory), normal(5, 3, generator=generator)
     cotangent = normal(5, 4, generator=generator)
-    assert_equal(traced(network.tracer(), network, x, cotangent, seed), by_autograd(network, x, cotangent, seed))
+    full = traced(network.tracer(), network, x, cotangent, seed)
+    assert_equal(full, by_autograd(network, x, cotangent, seed))
+    assert_parameters_left_alone(network, x, cotangent, full, seed)
 
 
 def test_dropout_draws_from_the_generator_and_the_process_is_left_alone(generator):
