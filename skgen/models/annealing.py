@@ -8,15 +8,13 @@ from torch import Tensor
 from skgen.distributions.streams import Streams
 from skgen.samplers import hamiltonian
 from skgen.samplers.annealed import Path, anneal
-from skgen.samplers.hamiltonian import BEST_ACCEPTANCE, QUARTER_TURN, LogWeight, State
+from skgen.samplers.hamiltonian import QUARTER_TURN, LogWeight, State
 
 N_LEAPFROG = 5
 LARGEST_ANGLE = QUARTER_TURN / N_LEAPFROG
 GRID = [(k / 8) ** 2 for k in range(9)]
 """Inverse temperatures at which angles are tuned: those near 0, where they change fastest, are close."""
 TUNING_CHAINS, TUNING_STEPS = 4, 10
-TUNING_DECAY = 0.6
-"""Power of the number of steps with which the changes of an angle die out."""
 
 
 def tuned_angles(log_weight: LogWeight, streams: Streams, n_noise: int) -> Tensor:
@@ -32,8 +30,7 @@ def tuned_angles(log_weight: LogWeight, streams: Streams, n_noise: int) -> Tenso
     for beta in GRID[1:]:
         for i in range(TUNING_STEPS):
             state = hamiltonian.step(log_weight, state, beta, log_angle.exp(), streams=streams, n_leapfrog=N_LEAPFROG)
-            change = state.acceptance.mean(0) - BEST_ACCEPTANCE
-            log_angle = torch.minimum(log_angle + 2 * (i + 1) ** -TUNING_DECAY * change, log_largest)
+            log_angle = hamiltonian.tuned(log_angle, state, i, largest=log_largest)
         angles.append(log_angle.exp())
     return torch.stack(angles)
 

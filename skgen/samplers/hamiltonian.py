@@ -20,6 +20,8 @@ QUARTER_TURN = math.pi / 2
 """Angle that forgets where it began where the weight is constant."""
 JITTER = 0.2
 """Largest relative change of the angle of a step: equal ones can turn in circles."""
+TUNING_DECAY = 0.6
+"""Power of the number of steps with which the changes of an angle die out."""
 
 
 class State(NamedTuple):
@@ -103,3 +105,14 @@ def step(
         torch.where(accepted, end.log_weight, state.log_weight),
         acceptance,
     )
+
+
+def tuned(
+    log_angle: Tensor, state: State, n_tuned: int, *, largest: Tensor, best_acceptance: float = BEST_ACCEPTANCE
+) -> Tensor:
+    """Log-angles (rows,) moved towards the acceptance that is best, by less and less, and to ``largest`` at most.
+
+    ``state`` is that of chains (chains, rows) after a step, and ``n_tuned`` the number of changes before.
+    """
+    change = state.acceptance.mean(0) - best_acceptance
+    return torch.minimum(log_angle + 2 * (n_tuned + 1) ** -TUNING_DECAY * change, largest)
