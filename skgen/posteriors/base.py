@@ -15,6 +15,8 @@ from skgen.distributions.normal import balanced_normal
 
 N_MOMENT_DRAWS, MOMENT_DRAWS_AT_ONCE = 256, 8
 """Draws that moments without a closed form are taken over, and how many of them are held at once."""
+SMALLEST_VARIANCE = 1e-10
+"""Of posteriors that are matched to draws, which may all be equal."""
 
 
 class Draw(NamedTuple):
@@ -37,9 +39,9 @@ class Draw(NamedTuple):
 class Posterior(nn.Module, ABC):
     """A family q(z; parameters) with z = T(noise; parameters) for standard normal noise.
 
-    Implement ``draw``; override ``mean_and_scale`` where moments have a closed form, ``tracer`` where derivatives by
-    hand are faster, and ``reset`` or ``initialize`` where training starts from something. Noise has ``n_noise``
-    columns, ``n_components`` unless another number is given.
+    Implement ``draw``; override ``mean_and_scale`` where moments have a closed form, ``matched`` where they tell the
+    parameters, ``tracer`` where derivatives by hand are faster, and ``reset`` or ``initialize`` where training starts
+    from something. Noise has ``n_noise`` columns, ``n_components`` unless another number is given.
     """
 
     normal_margins = False
@@ -109,6 +111,16 @@ class Posterior(nn.Module, ABC):
         Raises NotImplementedError where draws cannot be turned back.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot turn draws back into noise: choose another posterior.")
+
+    def matched(self, z: Tensor) -> Tensor:
+        """Parameters (batch, n_parameters) of the members of the family with the moments of draws of z.
+
+        z (draws, batch, n_components). Where they have moments in closed form, no other member makes the draws more
+        probable.
+
+        Raises NotImplementedError where moments do not tell the parameters.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no member for given moments: choose another posterior.")
 
     def relaxed(self, parameters: Tensor, noise: Tensor) -> Draw:
         """Draws with a gradient, near those of :meth:`draw`, for families whose draws have none; for training."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import LOG_2PI
 from skgen.distributions.normal_mixture import component_log_probs
-from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+from skgen.posteriors.base import SMALLEST_VARIANCE, Draw, Posterior, PosteriorSpec
 
 LARGEST_LOG_VARIANCE = 40.0
 
@@ -55,6 +55,10 @@ class DiagonalPosterior(Posterior):
     def noise(self, z: Tensor, parameters: Tensor) -> Tensor:
         mean, log_scale = self._split(parameters)
         return (z - mean) * torch.exp(-log_scale)
+
+    def matched(self, z: Tensor) -> Tensor:
+        variance = z.var(0, correction=0).clamp_min(SMALLEST_VARIANCE)
+        return torch.cat([z.mean(0), torch.log(variance)], -1)
 
     def tracer(self) -> Tracer:
         half = torch.tensor(0.5)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skgen.distributions.normal import LOG_2PI
 from skgen.distributions.normal_mixture import correlated_log_probs
-from skgen.posteriors.base import Draw, Posterior, PosteriorSpec
+from skgen.posteriors.base import SMALLEST_VARIANCE, Draw, Posterior, PosteriorSpec
 from skgen.posteriors.diagonal import LARGEST_LOG_VARIANCE, cut_off
 
 LARGEST_COEFFICIENT = 1e6
@@ -54,6 +54,21 @@ class FullPosterior(Posterior):
         padded = torch.cat([coefficients, torch.zeros_like(mean[..., :1])], -1)
         return mean, 0.5 * cut_off(log_variance, LARGEST_LOG_VARIANCE), padded[..., self.coefficient]
 
+    @staticmethod
+    def from_root(mean: Tensor, root: Tensor) -> Tensor:
+        r"""Parameters (batch, n_parameters) of :math:`N(m, A A^\top)`.
+
+        mean (batch, n_components), root A (batch, n_components, columns) of full rank. Its QR decomposition makes it
+        triangular: the covariance, in which digits would be lost, is never formed.
+        """
+        upper = torch.linalg.qr(root.mT, mode="r").R
+        diagonal = upper.diagonal(dim1=-2, dim2=-1)
+        # A sign belongs to a row of the triangle, which is a column of L; then rows of L are divided by its diagonal.
+        factor = (upper * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-1)).mT / diagonal.abs().unsqueeze(-1)
+        d = mean.shape[-1]
+        i, j = torch.tril_indices(d, d, -1, device=mean.device)
+        return torch.cat([mean, 2 * diagonal.abs().log(), factor[..., i, j]], -1)
+
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         mean, log_diagonal, rest = self._split(parameters)
         z = mean + torch.exp(log_diagonal) * (noise + torch.einsum("bij,...bj->...bi", rest, noise))
@@ -72,6 +87,15 @@ class FullPosterior(Posterior):
         # The diagonal is taken to be of ones, whatever it is.
         noise: Tensor = torch.linalg.solve_triangular(rest, deviation, upper=False, unitriangular=True)
         return noise.squeeze(-1)
+
+    def matched(self, z: Tensor) -> Tensor:
+        """As documented by the base class, with eigenvalues of the covariance of 1e-10 at least.
+
+        The covariance of as many draws as components, or of fewer, is singular.
+        """
+        mean = z.mean(0)
+        values, vectors = torch.linalg.eigh(torch.einsum("nbi,nbj->bij", z - mean, z - mean) / len(z))
+        return self.from_root(mean, vectors * values.clamp_min(SMALLEST_VARIANCE).sqrt().unsqueeze(-2))
 
     def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
         return correlated_log_probs(z, *self._split(parameters))

@@ -7,7 +7,9 @@ import torch
 from torch.func import jacrev, vmap
 
 from skgen._terms import evaluate
+from skgen.distributions.normal import antithetic_normal
 from skgen.posteriors import POSTERIORS, Posterior, PosteriorSpec
+from skgen.posteriors.base import SMALLEST_VARIANCE
 from tests.oracles import within
 from tests.parts import POSTERIOR_SPECS, normal, perturbed
 
@@ -102,6 +104,30 @@ def test_draws_turn_back_into_their_noise(posterior, parameters, generator):
     with torch.no_grad():
         back = posterior.noise(posterior.draw(parameters, noise).z, parameters)
     torch.testing.assert_close(back, noise, rtol=1e-9, atol=1e-9)
+
+
+def test_draws_whose_moments_tell_the_parameters_give_them_back(posterior, parameters, generator):
+    # Draws from a block with mean 0 and covariance I have the moments of the posterior exactly.
+    block = antithetic_normal(2 * COMPONENTS + 4, COMPONENTS, generator).unsqueeze(1)
+    with torch.no_grad():
+        z = posterior.draw(parameters, block).z
+    if not posterior.normal_margins:
+        with pytest.raises(NotImplementedError, match="choose another posterior"):
+            posterior.matched(z)
+        return
+    matched = posterior.matched(z)
+    torch.testing.assert_close(matched, parameters, rtol=1e-9, atol=1e-9)
+    mean, scale = posterior.mean_and_scale(matched)
+    torch.testing.assert_close(mean, z.mean(0))
+    torch.testing.assert_close(scale, z.std(0, correction=0))
+
+
+def test_equal_draws_are_matched_by_a_posterior_of_no_more_than_a_tiny_width(posterior, generator):
+    if posterior.normal_margins:
+        z = normal(1, 4, COMPONENTS, generator=generator).expand(7, -1, -1)
+        mean, scale = posterior.mean_and_scale(posterior.matched(z))
+        torch.testing.assert_close(mean, z[0])
+        torch.testing.assert_close(scale, torch.full_like(scale, SMALLEST_VARIANCE**0.5))
 
 
 CASES = {

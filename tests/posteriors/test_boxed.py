@@ -1,8 +1,11 @@
+import pytest
 import torch
 from torch.func import jacrev, vmap
 
+from skgen.distributions.normal import antithetic_normal
 from skgen.posteriors.boxed import BoxedPosterior
 from skgen.posteriors.diagonal import DiagonalPosterior
+from skgen.posteriors.full import FullPosterior
 from tests.oracles import within
 from tests.parts import normal
 
@@ -37,3 +40,21 @@ def test_a_draw_in_a_corner_has_a_finite_score():
     posterior = BoxedPosterior(DiagonalPosterior(1), 0.0, 1.0)
     parameters = torch.tensor([[200.0, 0.0], [-200.0, 0.0]])
     assert posterior.path_score(parameters, torch.ones(1, 2, 1)).isfinite().all()
+
+
+@pytest.mark.parametrize("base", [DiagonalPosterior, FullPosterior])
+@pytest.mark.parametrize("low", [-1.0, 100.0])
+def test_it_is_matched_by_what_draws_were_before_the_map(generator, base, low):
+    posterior = BoxedPosterior(base(2), low, low + 3)
+    parameters = normal(4, posterior.n_parameters, generator=generator)
+    z = posterior.draw(parameters, antithetic_normal(8, 2, generator).unsqueeze(1)).z
+    torch.testing.assert_close(posterior.matched(z), parameters, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_on_a_side_of_the_box_are_matched_by_finite_parameters(dtype):
+    z = torch.tensor([[[0.0, 1.0]], [[0.0, 0.5]], [[0.0, 1.0]]], dtype=dtype)
+    posterior = BoxedPosterior(DiagonalPosterior(2), 0.0, 1.0)
+    matched = posterior.matched(z)
+    assert matched.isfinite().all()
+    assert posterior.mean_and_scale(matched)[0][0, 0] < 1e-6

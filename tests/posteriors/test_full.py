@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from skgen.posteriors import BoxedPosterior
+from skgen.posteriors.base import SMALLEST_VARIANCE
 from skgen.posteriors.full import Full, FullPosterior
 from tests.oracles import within
 from tests.parts import model_from, normal
@@ -78,6 +79,29 @@ def test_rows_far_from_all_others_overflow_nothing():
     torch.testing.assert_close(draw.scale, torch.tensor([[math.exp(20), 1e6 * math.exp(-20)]]))
     draw.log_scale.sum().backward()
     assert torch.isfinite(parameters.grad).all()
+
+
+def test_any_root_of_a_covariance_tells_the_parameters(generator):
+    _, parameters, reference = parts(generator)
+    rotation, _ = torch.linalg.qr(normal(4, 5, 3, generator=generator))
+    for root in (reference.scale_tril, -reference.scale_tril, reference.scale_tril @ rotation.mT):
+        torch.testing.assert_close(FullPosterior.from_root(reference.mean, root), parameters, rtol=1e-9, atol=1e-9)
+    single = FullPosterior.from_root(torch.ones(2, 1), torch.tensor([[[-3.0]], [[0.5]]]))
+    torch.testing.assert_close(single, torch.tensor([[1.0, math.log(9.0)], [1.0, math.log(0.25)]]))
+
+
+@pytest.mark.parametrize("n_draws", [2, 3, 4, 200])
+def test_it_is_matched_to_the_covariance_of_draws(generator, n_draws):
+    """Where few draws leave directions without variance, that is raised to a tiny one."""
+    z = normal(n_draws, 4, 3, generator=generator) @ normal(3, 3, generator=generator)
+    posterior = Full().build(3)
+    mean, log_diagonal, rest = posterior._split(posterior.matched(z))
+    factor = torch.exp(log_diagonal).unsqueeze(-1) * (torch.eye(3).double() + rest)
+    deviation = z - z.mean(0)
+    expected = (deviation.permute(1, 2, 0) @ deviation.permute(1, 0, 2)) / n_draws
+    torch.testing.assert_close(factor @ factor.mT, expected, rtol=0, atol=2 * SMALLEST_VARIANCE)
+    torch.testing.assert_close(mean, z.mean(0))
+    assert (torch.linalg.svdvals(factor).min(-1).values >= 0.99 * SMALLEST_VARIANCE**0.5).all()
 
 
 @pytest.mark.parametrize("low", [-1.0, 2.0])
