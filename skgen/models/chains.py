@@ -22,8 +22,8 @@ KERNELS = {"hmc": Kernel(5, hamiltonian.BEST_ACCEPTANCE), "langevin": Kernel(1, 
 
 
 def warm_beta(i: int, n_warm: int) -> float:
-    """Power of the weight at a warming step: it comes to 1 half-way, slowly at first, where laws change fastest."""
-    return min(1.0, 2 * (i + 1) / n_warm) ** 2
+    """Power of the weight at a warming step: 1 after a quarter of them, slow at first, where laws change fastest."""
+    return min(1.0, 4 * (i + 1) / n_warm) ** 2
 
 
 def posterior_draws(
@@ -45,7 +45,8 @@ def posterior_draws(
     The first half of the steps warm up: they lead from q to p(z | x) by powers of w, so that chains divide among modes
     as they part, and tune the angles of each row, which its chains share. The others leave f as it is. (Hamiltonian
     Monte Carlo: Neal 2011, https://arxiv.org/abs/1206.1901; in this splitting, and Langevin proposals: Beskos et al.
-    2011, https://doi.org/10.1016/j.spa.2011.06.003).
+    2011, https://doi.org/10.1016/j.spa.2011.06.003). Chains that start at a q which is far off take long, and between
+    modes that lie far apart they hardly cross: how many there are in each is then as it was when they parted.
 
     Parameters
     ----------

@@ -133,8 +133,8 @@ def test_a_single_step_is_allowed():
 def test_warming_ends_at_the_law_itself():
     powers = [warm_beta(i, 20) for i in range(20)]
     assert powers == sorted(powers)
-    assert 0 < powers[0] < 0.02
-    assert powers[9:] == [1.0] * 11
+    assert 0 < powers[0] < 0.05
+    assert powers[4:] == [1.0] * 16
 
 
 def test_single_precision_stays(generator):
