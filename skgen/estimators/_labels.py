@@ -60,3 +60,9 @@ def numbers_of(y, classes, name, known=None):
         )
     codes[known] = np.array([places[label] for label in found.tolist()], dtype=int)[inverse.reshape(-1)]
     return codes
+
+
+def refuse_labels(y):
+    """Refuse labels for a model without classes."""
+    if y is not None:
+        raise ValueError("y is given, but the model has no classes: fit it to rows and labels, conditional=True.")

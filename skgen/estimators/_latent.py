@@ -13,6 +13,7 @@ from skgen.estimators._cells import check_cells
 from skgen.estimators._density import DensityEstimator
 from skgen.estimators._diagnostics import COLLAPSE, LatentDiagnostics
 from skgen.estimators._imputation import Imputation
+from skgen.estimators._labels import refuse_labels
 from skgen.estimators._likelihood_estimates import LikelihoodEstimates
 from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
@@ -155,8 +156,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     def _labels_given(self, y):
         """Whether there are labels of rows; refuses them where the model has no classes."""
-        if y is not None:
-            raise ValueError("y is given, but the model has no classes: fit it to rows and labels, conditional=True.")
+        refuse_labels(y)
         return False
 
     def _map_given(self, X, y, function, n_draws):
