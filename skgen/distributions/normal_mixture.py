@@ -7,7 +7,7 @@ from skgen._trace import Pullback, Tracer
 from skgen.distributions.normal import LOG_2PI
 
 
-def _wide(z: Tensor) -> Tensor:
+def wide(z: Tensor) -> Tensor:
     """In float64 where the device has it: expanded squares cancel."""
     return z if z.device.type == "mps" else z.double()
 
@@ -29,7 +29,7 @@ def component_log_probs(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     Tensor of shape (..., K)
         In float64, where the device has it.
     """
-    z, mean, log_scale = _wide(z), _wide(mean), _wide(log_scale)
+    z, mean, log_scale = wide(z), wide(mean), wide(log_scale)
     center = mean.detach().mean(0)
     z, mean = z - center, mean - center
     precision = torch.exp(-2 * log_scale)
@@ -56,7 +56,7 @@ def correlated_log_probs(z: Tensor, mean: Tensor, log_diagonal: Tensor, rest: Te
     Tensor of shape (..., K)
         In float64, where the device has it.
     """
-    z, mean, log_diagonal, rest = _wide(z), _wide(mean), _wide(log_diagonal), _wide(rest)
+    z, mean, log_diagonal, rest = wide(z), wide(mean), wide(log_diagonal), wide(rest)
     # The diagonal is taken to be of ones, whatever it is.
     inverse = torch.linalg.solve_triangular(
         rest, torch.diag_embed(torch.exp(-log_diagonal)), upper=False, unitriangular=True
@@ -72,7 +72,7 @@ def mixture_log_prob(z: Tensor, logits: Tensor, mean: Tensor, log_scale: Tensor)
 
     Shapes: z (..., features), logits (K,), mean and log_scale (K, features) to (...), in the dtype of z.
     """
-    joint = torch.log_softmax(_wide(logits), -1) + component_log_probs(z, mean, log_scale)
+    joint = torch.log_softmax(wide(logits), -1) + component_log_probs(z, mean, log_scale)
     return torch.logsumexp(joint, -1).to(z.dtype)
 
 
@@ -82,7 +82,7 @@ def mixture_tracer(logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tracer:
     The cotangent is a number or has the shape of the value; the pullback returns the gradients of z, logits, mean and
     log_scale, in matrix products of the responsibilities.
     """
-    logits, mean, log_scale = _wide(logits), _wide(mean), _wide(log_scale)
+    logits, mean, log_scale = wide(logits), wide(mean), wide(log_scale)
     log_weights, center = torch.log_softmax(logits, -1), mean.mean(0)
     precision, offset = torch.exp(-2 * log_scale), mean - center
 
@@ -91,7 +91,7 @@ def mixture_tracer(logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tracer:
         value = torch.logsumexp(joint, -1)
 
         def pullback(cotangent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            points = (_wide(z) - center).flatten(0, -2)
+            points = (wide(z) - center).flatten(0, -2)
             shares = torch.exp(joint - value.unsqueeze(-1)) * (
                 cotangent.unsqueeze(-1) if cotangent.dim() else cotangent
             )
@@ -107,3 +107,54 @@ def mixture_tracer(logits: Tensor, mean: Tensor, log_scale: Tensor) -> Tracer:
         return value.to(z.dtype), pullback
 
     return trace
+
+
+def weighted_moments(points: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    """Sums of weights, of weighted points and of their squares, by component: what a fit of normals needs.
+
+    Shapes: points (n, features), weight (n, K); "weight" (K,), "first" and "second" (K, features), in float64 where the
+    device has it.
+    """
+    points, weight = wide(points), wide(weight)
+    return {"weight": weight.sum(0), "first": weight.T @ points, "second": weight.T @ points.square()}
+
+
+def m_step(
+    statistics: dict[str, Tensor], log_weights: Tensor, mean: Tensor, variance: Tensor, *, floor: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Parameters that maximise the expected complete log-density with no variance below a floor.
+
+    .. math:: w_k = \frac{n_k}{\sum_j n_j}, \quad m_k = \frac{f_k}{n_k}, \quad
+        v_{ki} = \max\left(v_{\min}, \frac{s_{ki}}{n_k} - m_{ki}^2\right)
+
+    for sums n, f and s of :func:`weighted_moments` with responsibilities for weights (Dempster, Laird and Rubin 1977).
+    Components that nothing belongs to keep their mean and variance, and a weight too small to be felt.
+
+    Parameters
+    ----------
+    statistics : dict of Tensor
+        Of :func:`weighted_moments`, at the present parameters.
+    log_weights : Tensor of shape (K,)
+        Logarithms of the present weights.
+    mean, variance : Tensor of shape (K, features)
+        Present means and variances.
+    floor : float
+        Smallest variance.
+
+    Returns
+    -------
+    log_weights, mean, variance : Tensor
+        In the dtype of the statistics, and finite.
+    """
+    count, first, second = statistics["weight"], statistics["first"], statistics["second"]
+    tiny = torch.finfo(count.dtype).tiny
+    used, some = (count >= tiny).unsqueeze(-1), count.sum() >= tiny
+    divisor = count.clamp_min(tiny).unsqueeze(-1)
+    found = first / divisor
+    spread = (second / divisor - found.square()).clamp_min(floor)
+    shares = (count / count.sum().clamp_min(tiny)).clamp_min(tiny)
+    return (
+        torch.where(some, shares.log(), log_weights.to(count)),
+        torch.where(used, found, mean.to(count)),
+        torch.where(used, spread, variance.to(count)),
+    )

@@ -3,7 +3,13 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from skgen._trace import autograd_trace
-from skgen.distributions.normal_mixture import component_log_probs, mixture_log_prob, mixture_tracer
+from skgen.distributions.normal_mixture import (
+    component_log_probs,
+    m_step,
+    mixture_log_prob,
+    mixture_tracer,
+    weighted_moments,
+)
 from tests.parts import normal
 
 K, D = 4, 3
@@ -71,3 +77,38 @@ def test_components_without_weight_and_points_far_away_leave_everything_finite(g
     value, pullback = mixture_tracer(logits, mean, log_scale)(torch.full((3, D), 1e6, dtype=torch.float64))
     assert value.isfinite().all()
     assert all(gradient.isfinite().all() for gradient in pullback(torch.ones(3, dtype=torch.float64)))
+
+
+def complete_log_density(points, shares, log_weights, mean, variance):
+    """Weighted sum of log w_k + log N(z; m_k, v_k)."""
+    return (
+        shares * (torch.log_softmax(log_weights, -1) + component_log_probs(points, mean, 0.5 * variance.log()))
+    ).sum()
+
+
+@pytest.mark.parametrize("floor", [1e-9, 1.0])
+def test_the_m_step_is_the_best_of_all_parameters_above_the_floor(parameters, generator, floor):
+    points, shares = normal(30, D, generator=generator), torch.rand(30, K, dtype=torch.float64, generator=generator)
+    logits, mean, log_scale = parameters
+    best = m_step(weighted_moments(points, shares), logits, mean, torch.exp(2 * log_scale), floor=floor)
+    assert (best[2] == floor).any() == (floor == 1)
+    value = complete_log_density(points, shares, *best)
+    for size in (1e-3, 1e-1, 1.0):
+        for _ in range(20):
+            log_weights, mean = (part + size * normal(*part.shape, generator=generator) for part in best[:2])
+            variance = best[2] * torch.exp(size * normal(K, D, generator=generator))
+            assert complete_log_density(points, shares, log_weights, mean, variance.clamp_min(floor)) < value
+
+
+def test_the_m_step_keeps_components_that_nothing_belongs_to(parameters, generator):
+    logits, mean, log_scale = parameters
+    variance = torch.exp(2 * log_scale)
+    shares = torch.rand(30, K, dtype=torch.float64, generator=generator)
+    shares[:, 1] = 0
+    found = m_step(weighted_moments(normal(30, D, generator=generator), shares), logits, mean, variance, floor=0.1)
+    assert found[0].isfinite().all()
+    assert torch.equal(found[1][1], mean[1])
+    assert torch.equal(found[2][1], variance[1])
+    nothing = m_step(weighted_moments(normal(30, D, generator=generator), 0 * shares), *found, floor=0.1)
+    for kept, before in zip(nothing, found, strict=True):
+        assert torch.equal(kept, before)
