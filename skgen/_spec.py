@@ -95,6 +95,12 @@ def check_number(
         raise ValueError(f"{parameter} must be a number {allowed}, got {value!r}.")
 
 
+def check_flag(value: Any, parameter: str) -> None:
+    """Raise a ValueError that names the parameter unless ``value`` is or equals True or False."""
+    if value not in (True, False):
+        raise ValueError(f"{parameter} must be True or False, got {value!r}.")
+
+
 def check_epochs(value: Any, parameter: str) -> None:
     """Raise a ValueError that names the parameter unless ``value`` is a number of epochs or a share of them."""
     most = math.inf if isinstance(value, Integral) else 1

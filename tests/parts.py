@@ -16,6 +16,7 @@ from skgen.posteriors import POSTERIORS
 from skgen.priors import PRIORS, Vamp
 
 VARIANTS = {
+    "normal": [priors.Normal(), priors.Normal(learned=True)],
     "vamp": [Vamp(n_pseudo_inputs=4)],
     "flow": [
         priors.Flow(n_layers=2, hidden_layer_sizes=6, n_bins=4),

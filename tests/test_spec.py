@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skgen._spec import Spec, check_choice, check_count, check_counts, check_epochs, check_number, resolve
+from skgen._spec import Spec, check_choice, check_count, check_counts, check_epochs, check_flag, check_number, resolve
 
 
 @dataclass
@@ -107,6 +107,17 @@ def test_check_counts_takes_an_integer_or_a_sequence_of_them(value, expected):
 def test_check_counts_names_the_parameter(value):
     with pytest.raises(ValueError, match="sizes must be a positive integer or a sequence of them"):
         check_counts(value, "sizes")
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_])
+def test_a_flag_is_true_or_false(value):
+    check_flag(value, "shared")
+
+
+@pytest.mark.parametrize("value", ["yes", 2, None, [True]])
+def test_what_is_no_flag_is_refused_by_the_parameter_s_name(value):
+    with pytest.raises(ValueError, match="shared must be True or False, got"):
+        check_flag(value, "shared")
 
 
 @pytest.mark.parametrize("value", [0, 7, np.int64(3), 0.0, 0.5, 1.0])

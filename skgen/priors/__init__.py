@@ -8,6 +8,7 @@ from skgen.priors.base import AmortizedModel, Prior, PriorSpec, TrainingRows
 from skgen.priors.categorical import Categorical, CategoricalPrior
 from skgen.priors.conjugate import Conjugate
 from skgen.priors.flow import Flow, FlowPrior
+from skgen.priors.learned_normal import LearnedNormalPrior
 from skgen.priors.mixture import Mixture, MixturePrior
 from skgen.priors.normal import Normal, NormalPrior
 from skgen.priors.uniform import Uniform, UniformPrior
@@ -32,6 +33,7 @@ __all__ = [
     "Conjugate",
     "Flow",
     "FlowPrior",
+    "LearnedNormalPrior",
     "Mixture",
     "MixturePrior",
     "Normal",

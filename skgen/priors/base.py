@@ -14,6 +14,16 @@ from skgen._trace import Pullback, Tracer, autograd_trace
 from skgen.posteriors.base import Draw, Posterior
 
 
+def weighted_points(z: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Draws (draws, batch, components) as points (n, components), and what each counts (n,).
+
+    A row's weight, 1 unless they are given (batch,), is shared by its draws; or each draw has its own (draws, batch).
+    """
+    weight = z.new_ones(z.shape[1]) if weight is None else weight
+    share = weight if weight.dim() == 2 else (weight / len(z)).expand(z.shape[:2])
+    return z.flatten(0, 1), share.reshape(-1)
+
+
 class TrainingRows(Protocol):
     """What a prior may ask for when it starts. It depends on the weighted distribution of the rows only."""
 
@@ -48,7 +58,8 @@ class Prior(nn.Module, ABC):
     Implement ``log_prob`` and ``sample``. A prior with a closed-form divergence from a normal posterior overrides
     ``normal_kl``; both have tracers by autograd, which may be overridden by closed forms. One that starts from rows
     sets ``starts_from_rows`` and overrides ``start``. One on another space than all real numbers overrides
-    ``adapted``.
+    ``adapted``. One whose parameters have a best value in closed form given draws, or given one value of some of them,
+    overrides ``statistics`` and ``maximise``, an M-step.
 
     Attributes
     ----------
@@ -122,6 +133,28 @@ class Prior(nn.Module, ABC):
         kl = self.normal_kl(draw.mean, draw.log_scale)
         return kl if kl is None or draw.dependence is None else kl + draw.dependence
 
+    def statistics(self, draw: Draw, weight: Tensor | None = None) -> dict[str, Tensor] | None:
+        """What :meth:`maximise` needs of draws of posteriors at the present parameters; None without a closed form.
+
+        Sums over rows, in float64 where the device has it: those of tiles add up to those of all rows.
+
+        Parameters
+        ----------
+        draw : Draw
+            Draws, (draws, batch, n_components), and what is known of the posteriors that they are from.
+        weight : Tensor of shape (batch,) or (draws, batch), default=None
+            Weights of rows, each of which its draws share; or a weight for each draw, such as those of importance
+            sampling. None stands for rows of weight 1.
+        """
+        return None
+
+    def maximise(self, statistics: dict[str, Tensor]) -> None:
+        """Change the parameters, in place, so that the weighted mean of log p(z) over the draws is no less than before.
+
+        Raises NotImplementedError where :meth:`statistics` gives None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed M-step: learn its parameters by gradients.")
+
     def tracer(self) -> Tracer:
         """``trace(z)`` returns log_prob and ``pullback(cotangent) -> gradient of z``."""
 
@@ -169,10 +202,15 @@ class Prior(nn.Module, ABC):
 class PriorSpec(Spec, ABC):
     """Base of the prior specs."""
 
-    fits_draws: ClassVar[bool] = False
-    """Whether the prior has parameters that can be fitted to draws of posteriors, whatever the networks."""
     has_components: ClassVar[bool] = False
     """Whether the prior is a mixture of few components: clusters."""
+    has_categories: ClassVar[bool] = False
+    """Whether latent variables are categories, so that posterior means are probabilities."""
+
+    @property
+    def fits_draws(self) -> bool:
+        """Whether the prior has parameters that can be fitted to draws of posteriors, whatever the networks."""
+        return False
 
     @property
     def pretraining(self) -> float | int:

@@ -101,6 +101,7 @@ class Categorical(PriorSpec):
     """
 
     has_components: ClassVar[bool] = True
+    has_categories: ClassVar[bool] = True
     n_categories: int = 10
     max_states: int = 64
     temperature: float = 1.0

@@ -1,7 +1,7 @@
 """Normalising flow as a prior."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -67,7 +67,7 @@ class Flow(PriorSpec):
         Pieces of a spline.
     """
 
-    fits_draws: ClassVar[bool] = True
+    fits_draws = True
     transform: str = "spline"
     n_layers: int = 4
     hidden_layer_sizes: Any = (64, 64)

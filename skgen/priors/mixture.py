@@ -10,8 +10,16 @@ from torch import Generator, Tensor, nn
 from skgen._spec import check_count, check_epochs, check_number
 from skgen._trace import Pullback, Tracer
 from skgen.distributions.normal import standard_normal
-from skgen.distributions.normal_mixture import component_log_probs, mixture_log_prob, mixture_tracer
-from skgen.priors.base import Prior, PriorSpec, TrainingRows
+from skgen.distributions.normal_mixture import (
+    component_log_probs,
+    m_step,
+    mixture_log_prob,
+    mixture_tracer,
+    weighted_moments,
+    wide,
+)
+from skgen.posteriors.base import Draw
+from skgen.priors.base import Prior, PriorSpec, TrainingRows, weighted_points
 
 
 class MixturePrior(Prior):
@@ -37,12 +45,26 @@ class MixturePrior(Prior):
     def _log_scale(self) -> Tensor:
         return 0.5 * torch.logaddexp(self.raw, self.raw.new_tensor(math.log(self.floor)))
 
-    def start(self, rows: TrainingRows) -> None:
-        log_weights, mean, variance = rows.mixture(self.n_clusters, self.n_init)
-        # A variance at the floor would have r = -inf, from where no gradient leads back.
-        raw = torch.log((variance - self.floor).clamp_min(0.1 * self.floor))
+    def _set(self, log_weights: Tensor, mean: Tensor, variance: Tensor, least: float) -> None:
+        """Take these values; variances stay above the floor by so many times the floor."""
+        raw = torch.log((variance - self.floor).clamp_min(least * self.floor))
         for parameter, value in zip(self.parameters(), (log_weights, mean, raw), strict=True):
             parameter.data.copy_(value)
+
+    def start(self, rows: TrainingRows) -> None:
+        # A variance at the floor would have r = -inf, from where no gradient leads back.
+        self._set(*rows.mixture(self.n_clusters, self.n_init), least=0.1)
+
+    def statistics(self, draw: Draw, weight: Tensor | None = None) -> dict[str, Tensor]:
+        points, share = weighted_points(wide(draw.z), weight)
+        return weighted_moments(points, self.responsibilities(points) * share.unsqueeze(-1))
+
+    def maximise(self, statistics: dict[str, Tensor]) -> None:
+        """A step of EM: variances at the floor where the optimum would be below it; empty components stay."""
+        present = torch.log_softmax(self.logits, -1), self.mean, torch.exp(2 * self._log_scale())
+        log_weights, mean, variance = m_step(statistics, *present, floor=self.floor)
+        # At the floor up to rounding, as the bound falls wherever a variance has to be larger than the best.
+        self._set(log_weights, mean, variance, least=torch.finfo(variance.dtype).eps)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return mixture_log_prob(z, self.logits, self.mean, self._log_scale())
@@ -104,7 +126,7 @@ class Mixture(PriorSpec):
         Smallest variance of a component in a direction.
     """
 
-    fits_draws: ClassVar[bool] = True
+    fits_draws = True
     has_components: ClassVar[bool] = True
     n_components: int = 10
     pretraining: float | int = 0.1

@@ -1,13 +1,15 @@
-"""Standard normal prior."""
+"""Normal prior with independent components."""
 
 from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
+from skgen._spec import check_flag
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import kl_to_standard_normal, standard_normal, standard_normal_log_prob
 from skgen.priors.base import Prior, PriorSpec
+from skgen.priors.learned_normal import LearnedNormalPrior
 
 
 class NormalPrior(Prior):
@@ -40,8 +42,21 @@ class NormalPrior(Prior):
 
 @dataclass
 class Normal(PriorSpec):
-    """Standard normal prior N(0, I)."""
+    """Normal prior with independent components, the standard one N(0, I) unless it is learnt.
 
-    def build(self, n_components: int) -> NormalPrior:
+    Parameters
+    ----------
+    learned : bool, default=False
+        Whether mean and variance of each component are learnt, from 0 and 1.
+    """
+
+    learned: bool = False
+
+    @property
+    def fits_draws(self) -> bool:
+        return bool(self.learned)
+
+    def build(self, n_components: int) -> Prior:
         """Return the module."""
-        return NormalPrior(n_components)
+        check_flag(self.learned, "prior__learned")
+        return LearnedNormalPrior(n_components) if self.learned else NormalPrior(n_components)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -64,7 +63,7 @@ class Vamp(PriorSpec):
         Number of pseudo-inputs; each step encodes them all. More than there are rows repeat some.
     """
 
-    fits_draws: ClassVar[bool] = True
+    fits_draws = True
     n_pseudo_inputs: int = 500
 
     def build(self, n_components: int) -> VampPrior:

@@ -6,9 +6,11 @@ from torch import logit
 
 from skgen._terms import evaluate
 from skgen.distributions.logistic import box_from_reals
+from skgen.posteriors import DiagonalPosterior
 from skgen.priors import PRIORS, Prior, PriorSpec
+from skgen.priors.base import weighted_points
 from tests.oracles import within
-from tests.parts import REAL_PRIOR_SPECS, model_from, normal
+from tests.parts import REAL_PRIOR_SPECS, model_from, normal, perturbed
 
 COMPONENTS = 3
 N_DRAWS = 20000
@@ -108,8 +110,10 @@ def test_float32_is_close_to_float64(model, generator):
 def test_tracer_equals_autograd(model, prior, generator, shape, per_row):
     z = normal(*shape, COMPONENTS, generator=generator)
     cotangent = normal(*shape, generator=generator) if per_row else torch.tensor(-0.7, dtype=torch.float64)
-    results = []
-    for tracer in (prior.tracer(), Prior.tracer(prior)):
+    results, tracers = [], (prior.tracer(), Prior.tracer(prior))
+    # As an optimiser does: a tracer is made once.
+    perturbed(model, generator)
+    for tracer in tracers:
         model.zero_grad(set_to_none=False)
         value, pullback = tracer(z)
         results.append([evaluate(value), pullback(cotangent), *(p.grad.clone() for p in model.parameters())])
@@ -148,11 +152,89 @@ def test_kl_tracer_equals_autograd(model, prior, generator, cotangent_of):
     cotangent = normal(*shape, generator=generator)
     if kl is None:
         return
-    results = []
-    for tracer in (prior.normal_kl_tracer(), Prior.normal_kl_tracer(prior)):
+    results, tracers = [], (prior.normal_kl_tracer(), Prior.normal_kl_tracer(prior))
+    perturbed(model, generator)
+    for tracer in tracers:
         model.zero_grad(set_to_none=False)
         value, pullback = tracer(mean, log_scale, log_scale.exp())
         value = evaluate(value)
         results.append([value, *pullback(cotangent), *(p.grad.clone() for p in model.parameters())])
     for ours, reference in zip(*results, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-12)
+
+
+def posteriors(generator, n_draws=6, n_rows=5):
+    """Draws of normal posteriors, and what is known of them."""
+    parameters = normal(n_rows, 2 * COMPONENTS, generator=generator)
+    return DiagonalPosterior(COMPONENTS).draw(parameters, normal(n_draws, n_rows, COMPONENTS, generator=generator))
+
+
+def rows_of(found, rows):
+    """Draws of some of the rows."""
+    mean, log_scale, scale = (part[rows] for part in (found.mean, found.log_scale, found.scale))
+    return found._replace(z=found.z[:, rows], mean=mean, log_scale=log_scale, scale=scale)
+
+
+def without_moments(found):
+    return found._replace(mean=None, log_scale=None, scale=None)
+
+
+@pytest.mark.parametrize("weighted", ["equal", "rows", "draws"])
+@torch.no_grad()
+def test_an_m_step_never_lowers_the_mean_log_density_of_draws(prior, generator, weighted):
+    found = without_moments(posteriors(generator))
+    shape = {"equal": None, "rows": found.z.shape[1:2], "draws": found.z.shape[:2]}[weighted]
+    weight = None if shape is None else torch.rand(shape, dtype=torch.float64, generator=generator)
+    points, share = weighted_points(found.z, weight)
+    if prior.statistics(found, weight) is None:
+        with pytest.raises(NotImplementedError, match="no closed M-step"):
+            prior.maximise({})
+        return
+    values = []
+    for _ in range(6):
+        values.append(share @ prior.log_prob(points))
+        prior.maximise(prior.statistics(found, weight))
+    # A few roundings of the sum.
+    assert (torch.stack(values).diff() >= -1e-12 * values[0].abs()).all()
+    assert values[1] > values[0]
+
+
+@torch.no_grad()
+def test_an_m_step_never_raises_a_kl_that_is_closed(prior, generator):
+    found = posteriors(generator)
+    weight = torch.rand(len(found.mean), dtype=torch.float64, generator=generator)
+    statistics, kl = prior.statistics(found, weight), prior.closed_kl(found)
+    if statistics is None or kl is None:
+        return
+    prior.maximise(statistics)
+    assert weight @ prior.closed_kl(found).sum(-1) < weight @ kl.sum(-1)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["moments", "draws"])
+@torch.no_grad()
+def test_statistics_of_tiles_add_up_and_a_weight_is_a_repeated_row(prior, generator, known):
+    found = posteriors(generator)
+    found = found if known else without_moments(found)
+    whole = prior.statistics(found)
+    if whole is None:
+        return
+    take = rows_of if known else lambda found, rows: found._replace(z=found.z[:, rows])
+    parts = [prior.statistics(take(found, rows)) for rows in (slice(0, 2), slice(2, None))]
+    times = torch.tensor([1, 0, 3, 2, 1])
+    repeated = prior.statistics(take(found, torch.arange(5).repeat_interleave(times)))
+    for name, value in whole.items():
+        assert value.dtype == torch.float64
+        torch.testing.assert_close(sum(part[name] for part in parts), value, rtol=1e-12, atol=1e-12)
+        weighted = prior.statistics(found, times.double())[name]
+        torch.testing.assert_close(weighted, repeated[name], rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_rows_without_weight_leave_a_prior_as_it_is(prior, generator):
+    found = posteriors(generator)
+    statistics = prior.statistics(found, torch.zeros(found.z.shape[1], dtype=torch.float64))
+    if statistics is None:
+        return
+    before = prior.log_prob(found.z)
+    prior.maximise(statistics)
+    torch.testing.assert_close(prior.log_prob(found.z), before, rtol=1e-12, atol=1e-12)
