@@ -6,7 +6,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgen.estimators._arrays import as_array
 from skgen.estimators.gaussian_mixture import GaussianMixture
-from skgen.priors import PRIORS, Categorical, Mixture
+from skgen.priors import PRIORS, Mixture
+
+
+def _given(estimator):
+    return getattr(estimator, estimator._prior_parameter)
 
 
 def _are_in(prior, estimator):
@@ -19,15 +23,18 @@ def _are_in(prior, estimator):
 
 
 def _has_components(estimator):
-    return _are_in(getattr(estimator, "prior_", estimator.prior), estimator)
+    return _are_in(getattr(estimator, "prior_", _given(estimator)), estimator)
 
 
 def _will_have_components(estimator):
-    return _are_in(estimator.prior, estimator)
+    return _are_in(_given(estimator), estimator)
 
 
 class PriorComponents:
-    """Mixin of the estimators with the parameter ``prior``: what they can do if it is a mixture or categorical."""
+    """Mixin of the estimators with a parameter for their prior: what they can do if it is a mixture or categorical."""
+
+    _prior_parameter = "prior"
+    """Name of the parameter, of which ``prior_`` is the fitted spec."""
 
     @available_if(_has_components)
     def predict_proba(self, X):
@@ -49,7 +56,7 @@ class PriorComponents:
             They add up to 1 in each row. Of several categorical variables those of each, side by side.
         """
         check_is_fitted(self)
-        if isinstance(self.prior_, Categorical):
+        if self.prior_.has_categories:
             return self.transform(X)
         X = self._check_input(X)
         noise = self._score_noise(X.dtype)
@@ -76,9 +83,8 @@ class PriorComponents:
             (n_samples, n_components).
         """
         probabilities = self.predict_proba(X)
-        if not isinstance(self.prior_, Categorical):
-            return probabilities.argmax(axis=1)
-        codes = probabilities.reshape(len(probabilities), -1, self.prior_.n_categories).argmax(axis=2)
+        n_variables = self._architecture["n_components"] if self.prior_.has_categories else 1
+        codes = probabilities.reshape(len(probabilities), n_variables, -1).argmax(axis=2)
         return codes[:, 0] if codes.shape[1] == 1 else codes
 
     @available_if(_will_have_components)

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from skgen import GaussianMixture
 from skgen.callbacks import Checkpoint
+from skgen.estimators._prior_components import PriorComponents
 from skgen.priors import Mixture
 from tests.estimators.configurations import rows, vae
 
@@ -79,6 +80,19 @@ def test_only_a_mixture_prior_has_clusters():
         assert not hasattr(vae(), name)
     assert not hasattr(vae(prior="unknown"), "predict")
     assert not hasattr(vae(max_iter=1).fit(rows()), "prior_mixture_")
+
+
+def test_the_parameter_of_the_prior_may_have_another_name():
+    class Generated(PriorComponents):
+        _prior_parameter = "generator"
+
+        def __init__(self, generator):
+            self.generator = generator
+
+    for prior in ("mixture", "categorical", Mixture(3)):
+        assert hasattr(Generated(prior), "predict")
+        assert hasattr(Generated(prior), "fit_predict")
+    assert not hasattr(Generated("normal"), "predict")
 
 
 def test_labels_are_never_seen():
