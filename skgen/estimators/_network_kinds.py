@@ -2,7 +2,8 @@
 
 from torch.nn import Module
 
-from skgen.estimators._params import NETWORKS
+from skgen.estimators._images import checked_shape, likely_shape
+from skgen.estimators._params import NETWORKS, layer_sizes
 from skgen.estimators._sklearn import StrOptions
 from skgen.networks import MLP, ConvDecoder, ConvEncoder, ModuleNetwork
 from skgen.training.optimizers import SOLVERS
@@ -57,3 +58,31 @@ def check_draws(model, solvers):
                 f"{parameter}={solver!r} needs the same loss at every evaluation, but a module of network= draws "
                 f"random numbers in training. Leave out its dropout, or choose {parameter}='adam'."
             )
+
+
+class ChosenNetworks:
+    """Mixin of estimators whose parameters name an encoder and a decoder, or what takes their places."""
+
+    def _network_sizes(self):
+        """What the networks are built from: plain values, and factories where they are given."""
+        kind = kind_or_factories(self.network)
+        hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes
+        sizes = layer_sizes(NETWORK_KINDS.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
+        return {
+            "network": kind,
+            "image_shape": self._image_shape() if kind == "conv" else None,
+            "n_components": int(self.n_components),
+            "encoder_sizes": sizes,
+            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
+            "activation": self.activation,
+            "dropout": float(self.dropout),
+        }
+
+    def _image_shape(self):
+        """(channels, height, width) of a row, from the parameter or else from the number of columns."""
+        n_features, given = self.n_features_in_, self.image_shape
+        return likely_shape(n_features) if given is None else checked_shape(given, n_features)
+
+    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
+        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
+        return networks(self._architecture, (n_inputs, n_code), (n_latent, n_outputs))

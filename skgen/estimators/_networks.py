@@ -9,10 +9,9 @@ import torch
 from skgen.estimators._arrays import tile_size
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._data import check_observed, in_support, mean_inputs, observed_shares, validator
-from skgen.estimators._images import checked_shape, likely_shape
+from skgen.estimators._fitted import FittedModule
 from skgen.estimators._loss import TermsLoss
-from skgen.estimators._network_kinds import NETWORK_KINDS, check_draws, kind_or_factories, networks
-from skgen.estimators._params import layer_sizes
+from skgen.estimators._network_kinds import ChosenNetworks, check_draws
 
 
 def widened(value, new):
@@ -22,7 +21,7 @@ def widened(value, new):
     return result
 
 
-class NetworkEstimator(GradientEstimator):
+class NetworkEstimator(ChosenNetworks, FittedModule, GradientEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.base.NetworkModel`."""
 
     _row_checks = {"ensure_all_finite": "allow-nan"}
@@ -157,29 +156,3 @@ class NetworkEstimator(GradientEstimator):
         model = self._build_model(self.n_features_in_).double()
         model.load_state_dict({name: widened(self.weights_[name], new) for name, new in model.state_dict().items()})
         return model
-
-    # -- networks -------------------------------------------------------------------------------------------------
-
-    def _network_sizes(self):
-        """What the networks are built from: plain values, and factories where they are given."""
-        kind = kind_or_factories(self.network)
-        hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes
-        sizes = layer_sizes(NETWORK_KINDS.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
-        return {
-            "network": kind,
-            "image_shape": self._image_shape() if kind == "conv" else None,
-            "n_components": int(self.n_components),
-            "encoder_sizes": sizes,
-            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
-            "activation": self.activation,
-            "dropout": float(self.dropout),
-        }
-
-    def _image_shape(self):
-        """(channels, height, width) of a row, from the parameter or else from the number of columns."""
-        n_features, given = self.n_features_in_, self.image_shape
-        return likely_shape(n_features) if given is None else checked_shape(given, n_features)
-
-    def _networks(self, n_inputs, n_code, n_latent, n_outputs):
-        """Encoder to ``n_code`` outputs and decoder from ``n_latent`` inputs."""
-        return networks(self._architecture, (n_inputs, n_code), (n_latent, n_outputs))
