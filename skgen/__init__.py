@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skgen._version import __version__
 
 if TYPE_CHECKING:
+    from skgen.estimators.amortized_model import AmortizedLatentModel
     from skgen.estimators.autoencoder import Autoencoder
     from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
     from skgen.estimators.factor_analysis import FactorAnalysis
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from skgen.estimators.variational_classifier import VariationalClassifier
 
 _ESTIMATORS = {
+    "AmortizedLatentModel": "skgen.estimators.amortized_model",
     "Autoencoder": "skgen.estimators.autoencoder",
     "BayesianGaussianMixture": "skgen.estimators.bayesian_mixture",
     "FactorAnalysis": "skgen.estimators.factor_analysis",
@@ -38,6 +40,7 @@ _MODULES = ("callbacks", "inspection", "io", "likelihoods", "meta", "metrics", "
 
 __all__ = [
     "RBM",
+    "AmortizedLatentModel",
     "Autoencoder",
     "BayesianGaussianMixture",
     "FactorAnalysis",

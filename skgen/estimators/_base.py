@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from skgen.estimators._arrays import RunningMoments, as_array, resolve_device, seed_from
 from skgen.estimators._data import check_moments, column_names, hold_out, standardizer, training_batches, weighted_rows
-from skgen.estimators._fitted import FittedModule
+from skgen.estimators._fitted import ModuleHolder
 from skgen.estimators._sklearn import _fit_context
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._training import TrainingRun, gradient_step, training_dtype
@@ -21,7 +21,7 @@ SMALLEST_SCALE = 1e-30
 """Rows with scales below, or above its inverse, are trained in float64, where the device has it."""
 
 
-class GradientEstimator(FittedModule):
+class GradientEstimator(ModuleHolder):
     """Base of the estimators that train a module by epochs of gradient steps, whatever the module is.
 
     The module is standardised by moments of columns, and names what it is standardised with in
@@ -203,9 +203,20 @@ class GradientEstimator(FittedModule):
 
     def _training_run(self, split, random_state, *, fresh, partial=False, validation_seed=None):
         """A run on such rows; ``validation_seed`` is that of noise that is the same in all epochs, drawn if None."""
+        X, weight, *_ = split
+        resolve_device(self.device)
+        model = self._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
+        options = {"n_epochs": 1 if partial else self.max_iter, "warm_up": fresh and not partial}
+        run = self._run_of(model, split, random_state, **options, validation_seed=validation_seed)
+        if not fresh:
+            run.follow(self)
+        run.span = self._schedule_span(run, partial=partial)
+        return run
+
+    def _run_of(self, model, split, random_state, *, n_epochs, warm_up, validation_seed=None):
+        """A run of a model as it is."""
         X, weight, validation, *target = split
         device, batch_size = resolve_device(self.device), self._largest_batch(X)
-        model = self._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
         shared = len(X) <= batch_size
         if shared:
             self._share(model)
@@ -218,7 +229,7 @@ class GradientEstimator(FittedModule):
         augment = self._augment(model, shared=shared)
         batches = training_batches(X, weight, batch_size, model, self._standardizer, augment, *target)
         loss = self._loss(model, batches, generator)
-        self._schedule(loss, warm_up=fresh and not partial)
+        self._schedule(loss, warm_up=warm_up)
         seed = seed_from(random_state) if validation_seed is None else validation_seed
         run = TrainingRun(
             model,
@@ -230,14 +241,11 @@ class GradientEstimator(FittedModule):
             measures=self._measures(loss, (X, weight), validation, model, shared=batches.full, seed=seed),
             validated=validation is not None,
             settings=self,
-            n_epochs=1 if partial else self.max_iter,
+            n_epochs=n_epochs,
             step=self._step(model, parameters, loss),
             solver="+".join(self._solvers.values()),
         )
         run.plateau.tol *= self._progress_unit(model)
-        if not fresh:
-            run.follow(self)
-        run.span = self._schedule_span(run, partial=partial)
         return run
 
     def _prepared_model(self, X, weight, random_state, *, fresh, partial):

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from skgen.estimators._inference import INFERENCES
 from skgen.objectives import OBJECTIVES
 from skgen.posteriors import Diagonal
-from skgen.priors import Categorical
+from skgen.priors import Categorical, Vamp
+from skgen.training.optimizers import SOLVERS
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ TRAITS = {
     "refinement": Trait("refine_steps", lambda e: e.refine_steps > 0),
     "critic": Trait("mutual_information_weight", lambda e: e.mutual_information_weight > 0),
     "cycles": Trait("kl_schedule", lambda e: e.kl_schedule == "cyclical"),
+    "E-step along lines": Trait("e_solver", lambda e: SOLVERS[e.e_solver].line_search),
+    "M-step along lines": Trait("m_solver", lambda e: SOLVERS[e.m_solver].line_search),
+    "no encoder": Trait("inference", lambda e: not INFERENCES[e.inference].encodes),
+    "more than an encoder": Trait("inference", lambda e: INFERENCES[e.inference].by_row),
+    "rising information": Trait("e_schedule", lambda e: e.e_schedule == "aggressive"),
+    "pseudo-inputs": Trait("latent_generator", lambda e: isinstance(e.prior_, Vamp)),
+    "categories": Trait("latent_generator", lambda e: e.prior_.has_categories),
 }
 """By name; a new axis adds its own."""
 
@@ -75,11 +84,13 @@ _WITHOUT_SUMS = (
     "draws of categories have a gradient only when relaxed, which makes another bound of it: raise "
     "prior__max_states to n_categories ** n_components, so that states are summed over, or choose {}"
 )
+_KEPT_ROWS = "choose a likelihood that does not redraw rows"
+_DRAWN_STATES = "the M-step draws the categories anew every time: choose {}, or another latent_generator"
 _WITHOUT_KL = "the KL is not a term of this objective: {} or choose objective='elbo'"
 
 CELLS = {
     ("line search", "dropout"): _CHANGES.format("set dropout=0"),
-    ("line search", "redrawn rows"): _CHANGES.format("choose a likelihood that does not redraw rows"),
+    ("line search", "redrawn rows"): _CHANGES.format(_KEPT_ROWS),
     ("line search", "another gradient"): "the gradient is not that of the value that a search along lines compares: "
     "choose objective='iwae', or solver='adam'",
     ("line search", "relaxed draws"): _WITHOUT_SUMS.format("solver='adam'"),
@@ -102,6 +113,16 @@ CELLS = {
     ("free bits", "target"): "the target holds the KL already: set free_bits=0 or target_kl=None",
     ("fitted afterwards", "nothing to fit"): "only a prior with parameters can be fitted to the draws of posteriors: "
     "choose prior='mixture', 'flow' or 'vamp', or prior_fit='joint'",
+    ("E-step along lines", "redrawn rows"): _CHANGES.replace("solver", "e_solver").format(_KEPT_ROWS),
+    ("M-step along lines", "redrawn rows"): _CHANGES.replace("solver", "m_solver").format(_KEPT_ROWS),
+    ("E-step along lines", "categories"): _DRAWN_STATES.format("e_solver='adam'"),
+    ("M-step along lines", "categories"): _DRAWN_STATES.format("m_solver='adam'"),
+    ("more than an encoder", "categories"): "posteriors of categories have no path for a search: choose "
+    "inference='amortized'",
+    ("no encoder", "pseudo-inputs"): "pseudo-inputs are rows that an encoder encodes: choose inference='amortized', or "
+    "another latent_generator",
+    ("no encoder", "rising information"): "it is the encoder that is trained for longer: set e_schedule='fixed', or "
+    "choose inference='amortized'",
     ("no weight", "target"): "a weight of 0 holds the KL nowhere: set beta above 0 or target_kl=None",
 }
 """Pairs of traits that do not go together -> why, and what to do."""

@@ -73,6 +73,39 @@ class GradientStep(Step):
         self.optimizer.load(state)
 
 
+class Repeated(Step):
+    """A gradient step taken several times on each batch, of a loss that is another one from batch to batch.
+
+    The reported terms are those before the first update.
+    """
+
+    def __init__(self, step: GradientStep, n_times: int) -> None:
+        self.step = step
+        self.n_times = n_times
+        self.line_search = step.line_search
+
+    @property
+    def learning_rate(self) -> float:
+        return self.step.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.step.learning_rate = value
+
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        self.step.optimizer.renew()
+        terms = self.step(batch, generator, report=report)
+        for _ in range(self.n_times - 1):
+            self.step(batch, generator, report=False)
+        return terms
+
+    def state(self) -> dict[str, Tensor]:
+        return self.step.state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.step.load(state)
+
+
 class Alternate(Step):
     """Steps taken in turn on each batch, such as those of expectation and maximisation, or of a critic and a generator.
 

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, clone
 import skgen
 from skgen import (
     RBM,
+    AmortizedLatentModel,
     Autoencoder,
     BayesianGaussianMixture,
     FactorAnalysis,
@@ -69,6 +70,11 @@ def classifier(stack, **parameters):
 
 def labelled(n_components=2, **parameters):
     return VariationalClassifier(n_components, **SMALL | {"learning_rate": 0.02, "max_iter": 100} | parameters)
+
+
+def amortized(n_units=2, **parameters):
+    small = {"unit_size": 1, "hidden_layer_sizes": 4, "max_iter": 5, "refine_steps": 4, "n_score_draws": 16}
+    return AmortizedLatentModel(n_units, **small | {"random_state": 0} | parameters)
 
 
 CONFIGURATIONS = {
@@ -172,6 +178,21 @@ CONFIGURATIONS = {
     "stack-gaussian": stack(visible="gaussian", fine_tuning="up-down"),
     "stack-early-stopping": stack(early_stopping=True, validation_fraction=0.2, n_iter_no_change=2),
 }
+
+AMORTIZED = {
+    "amortized": amortized(),
+    "amortized-clusters": amortized(latent_generator=Mixture(3, pretraining=2), unit_size=2, batch_size=None),
+    "amortized-semi": amortized(inference="semi_amortized", latent_generator="normal"),
+    "amortized-local": amortized(inference="local", e_solver="bfgs", m_solver="newton-cg", max_iter=3),
+    "amortized-lines": amortized(e_solver="lbfgs", m_solver="cg", n_e_steps=2, n_m_steps=2, decoder="mlp"),
+    "amortized-laplace": amortized(inference="laplace", likelihood="bernoulli", latent_generator="normal"),
+    "amortized-mcmc": amortized(inference="mcmc", kernel="langevin", latent_generator="uniform"),
+    "amortized-aggressive": amortized(e_schedule="aggressive", latent_generator=Vamp(4), n_e_steps=3),
+    "amortized-discrete": amortized(latent_generator=priors.Categorical(3), likelihood="auto"),
+    "amortized-stopping": amortized(early_stopping=True, validation_fraction=0.2, decoder="mlp", activation="gated"),
+}
+"""Latent-variable models of units, learnt by variational EM."""
+CONFIGURATIONS |= AMORTIZED
 
 CLASSIFIERS = {
     "classifier": classifier(stack((16,))),

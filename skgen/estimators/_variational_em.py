@@ -1,0 +1,270 @@
+"""Variational EM: what its steps are made of, and what they hand to each other."""
+
+import math
+
+import torch
+
+from skgen._terms import evaluate
+from skgen.estimators._loss import TermsLoss
+from skgen.models.information import information
+from skgen.training.steps import Repeated, Step
+
+SQUARED_ERROR, STD, FELL = "elbo_squared_error", "elbo_std", "elbo_fell"
+"""Names of entries in a record: squared standard error of the bound, its root, and whether the bound fell by more."""
+E_STEPS = "n_e_steps"
+"""Name of the number of updates of the encoder, where it is not fixed."""
+ROUNDING = 1e-9
+"""Relative fall of the bound that rounding may explain."""
+MOST_BLOCKS = 30
+"""Blocks of updates that an E-step takes at most while the mutual information rises."""
+LEAST_RISE = 1e-2
+"""Nats of mutual information that count as a rise."""
+INFORMED_ROWS = 256
+"""Rows of a batch that it is measured on."""
+
+
+def drawn_seed(generator):
+    """A seed for what has a generator of its own, on the CPU."""
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))
+
+
+class VariationalLoss(TermsLoss):
+    """The loss of the E-step, with what E-step, M-step and the step of the latent generator share.
+
+    Attributes
+    ----------
+    inference : Inference
+        Finds posteriors.
+    kept : Tensor of shape (n_rows, n_parameters) or None
+        Posteriors of all rows from their last visit, NaN before the first.
+    statistics : dict of str to Tensor
+        Sufficient statistics of the latent generator, of all rows as last seen.
+    completed : Completed or None
+        Latent variables of the batch in progress.
+    starts_at : int
+        Epoch before which ``prior_start`` is called.
+    frozen, shares : bool
+        Whether all noise stays as it is for the whole fit, and whether rows share it.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.model = self.inference = self.kept = self.completed = None
+        self.statistics, self.n_updates = {}, torch.zeros((), dtype=torch.int64)
+        self.starts_at, self.n_rows, self.n_reports = 0, 0, 1
+        self.frozen = self.shares = False
+        self.before = None
+
+    def begin(self, epoch):
+        if self.prior_start is not None and epoch >= self.starts_at:
+            self.prior_start(self.completed if self.frozen else None)
+
+    def in_user_units(self, record):
+        counts = {name: record.pop(name) for name in (E_STEPS,) if name in record}
+        error = math.sqrt(record.pop(SQUARED_ERROR) / self.n_reports)
+        record = super().in_user_units(record)
+        bound, fell = record["elbo"], 0.0
+        if self.before is not None:
+            fall, least = self.before[0] - bound, math.hypot(self.before[1], error)
+            fell = float(fall > max(least, ROUNDING * abs(bound)))
+        self.before = bound, error
+        return record | {STD: error, FELL: fell} | counts
+
+    # -- the state of a run -------------------------------------------------------------------------------------------
+
+    def buffers(self):
+        kept = {} if self.kept is None else {"kept": self.kept}
+        sums = {f"statistics.{name}": value for name, value in self.statistics.items()}
+        last = {} if self.before is None else {"before": torch.tensor(self.before, dtype=torch.float64)}
+        return super().buffers() | kept | sums | last | {"n_updates": self.n_updates}
+
+    def load(self, buffers):
+        super().load(buffers)
+        if "before" in buffers:
+            self.before = tuple(buffers["before"].tolist())
+        if "n_updates" in buffers:
+            self.n_updates.copy_(buffers["n_updates"])
+        if self.kept is not None and "kept" in buffers and buffers["kept"].shape == self.kept.shape:
+            self.kept.copy_(buffers["kept"])
+        self.statistics = {
+            name.removeprefix("statistics."): value.to(self.model.scale)
+            for name, value in buffers.items()
+            if name.startswith("statistics.")
+        }
+
+    # -- the parts of an iteration ------------------------------------------------------------------------------------
+
+    def infer(self, batch, generator):
+        """Find the latent variables of a batch, which the M-step takes as they are."""
+        noise, seed = self.noise(len(batch.x), generator), self.seed(generator)
+        kept = None if self.kept is None else self.kept[batch.target]
+        self.completed = self.inference.completed(self.model, batch.x, noise, kept, seed)
+        if self.kept is not None:
+            self.kept[batch.target] = self.completed.parameters
+
+    def seed(self, generator):
+        """A seed for what has a generator of its own."""
+        return 0 if self.frozen else drawn_seed(generator)
+
+    def tiles(self, n_rows):
+        """Parts of the rows of a batch."""
+        return [slice(start, start + self.tile) for start in range(0, n_rows, self.tile)]
+
+    def bound(self, batch):
+        """Means of the terms of the bound at the latent variables of the batch, and its squared standard error."""
+        parts = []
+        for tile in self.tiles(len(batch.x)):
+            part = self.completed.part(tile)
+            terms = self.model.terms_given(part.parameters, batch.x[tile], part.noise)
+            parts.append((terms, None if batch.weight is None else batch.weight[tile], len(batch.x)))
+        return self._report(parts)
+
+    def _report(self, parts):
+        return super()._report(parts) | {SQUARED_ERROR: self._squared_error(parts)}
+
+    def _squared_error(self, parts):
+        """Of the mean of the bound: from the draws where rows share them, else from the rows."""
+        if self.frozen:
+            return self.model.scale.new_zeros(())
+        found = []
+        for terms, weight, _ in parts:
+            values = terms.log_likelihood + (0 if terms.has_kl else terms.log_prior - terms.log_posterior)
+            found.append(values if weight is None else values * weight)
+        values = torch.cat(found, 1)
+        means = values.mean(1) if self.shares else values.mean(0)
+        if self.shares:  # draws come in pairs, halves of which are the negatives of the others
+            means = 0.5 * (means[: len(means) // 2] + means[len(means) // 2 :])
+        return means.var(correction=0) / max(1, len(means) - 1)
+
+    def mutual_information(self, batch, noise):
+        """Nats that latent variables tell of some rows of a batch, at some noise."""
+        x = batch.x[:INFORMED_ROWS]
+        share = x.new_full((len(x),), 1 / len(x)) if batch.weight is None else batch.weight[: len(x)]
+        parameters = self.model.encode(x)
+        found = information(self.model.posterior, self.model.prior, parameters, noise[:, : len(x)], share / share.sum())
+        return float(found.mutual_information)
+
+
+class CompleteLoss:
+    """The loss of the M-step: minus the weighted mean of log p(x, z), with its gradient by the model's parameters.
+
+    ``learns_prior`` adds log p(z), where the latent generator learns by gradients; ``valued`` says that its value is
+    asked for.
+    """
+
+    def __init__(self, shared, *, learns_prior, valued, low_precision):
+        model = shared.model
+        self.shared, self.valued = shared, valued
+        self.decode = model.decoder.tracer(input_gradient=False, low_precision=low_precision)
+        self.likelihood = model._likelihood_tracer()
+        self.prior = model.prior.tracer() if learns_prior else None
+
+    def __call__(self, batch, generator):
+        value = batch.x.new_zeros(())
+        for tile in self.shared.tiles(len(batch.x)):
+            value = value + self._part(batch, tile, generator)
+        return dict, lambda: value
+
+    def _part(self, batch, tile, generator):
+        z = self.shared.completed.part(tile).draw(self.shared.model.posterior).z
+        n_draws, x = len(z), batch.x[tile]
+        share = x.new_tensor(-1.0 / (n_draws * len(batch.x)))
+        if batch.weight is not None:
+            share = share * batch.weight[tile]
+        z = z[0] if n_draws == 1 else z
+        outputs, pull_decoder = self.decode(z, generator)
+        found, pull_likelihood = self.likelihood(outputs, x)
+        parts = [found]
+        # Cotangents have the shape of values.
+        share = share.expand(z.shape[:-1])
+        pull_decoder(pull_likelihood(share))
+        if self.prior is not None:
+            found, pull_prior = self.prior(z)
+            pull_prior(share)
+            parts.append(found)
+        return sum((evaluate(part) * share).sum() for part in parts) if self.valued else 0.0
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+class ExpectationStep(Repeated):
+    """Updates of the encoder; with ``aggressive`` for as long as the mutual information rises (He et al. 2019).
+
+    https://arxiv.org/abs/1901.05534. With ``reports`` it reports the bound before them, which costs nothing.
+    """
+
+    def __init__(self, step, n_times, shared, *, aggressive, reports):
+        super().__init__(step, n_times)
+        self.shared, self.aggressive, self.reports = shared, aggressive, reports
+
+    def __call__(self, batch, generator, *, report=True):
+        if not self.aggressive:
+            return super().__call__(batch, generator, report=report and self.reports)
+        noise = self.shared.noise(len(batch.x), generator)
+        noise = noise[:1].expand(-1, len(batch.x), -1)
+        n_blocks, best, value = 0, -math.inf, self.shared.mutual_information(batch, noise)
+        while n_blocks < MOST_BLOCKS and value > best + LEAST_RISE:
+            best = value
+            super().__call__(batch, generator, report=False)
+            n_blocks, value = n_blocks + 1, self.shared.mutual_information(batch, noise)
+        return {E_STEPS: batch.x.new_tensor(float(n_blocks * self.n_times))} if report else {}
+
+
+class InferenceStep(Step):
+    """Finds the latent variables of the batch."""
+
+    learning_rate = 0.0
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def __call__(self, batch, generator, *, report=True):
+        self.shared.infer(batch, generator)
+        return {}
+
+
+class MaximisationStep(Repeated):
+    """Updates of decoder and likelihood."""
+
+    def __call__(self, batch, generator, *, report=True):
+        super().__call__(batch, generator, report=False)
+        return {}
+
+
+class GeneratorStep(InferenceStep):
+    """Makes the latent generator what is likeliest for the latent variables of all rows as last seen.
+
+    Statistics of batches add up in the first pass; from then on old ones fade as new ones come, over about a pass.
+    """
+
+    def __call__(self, batch, generator, *, report=True):
+        shared, prior = self.shared, self.shared.model.prior
+        if not prior.starts_from_rows or bool(prior.started):
+            found = self._statistics(batch)
+            shared.n_updates += 1
+            rate = max(len(batch.x) / shared.n_rows, 1 / int(shared.n_updates))
+            factor = rate * shared.n_rows / len(batch.x)
+            old = shared.statistics
+            shared.statistics = {
+                name: factor * value + ((1 - rate) * old[name] if old and rate < 1 else 0)
+                for name, value in found.items()
+            }
+            prior.maximise(shared.statistics)
+        return {}
+
+    def _statistics(self, batch):
+        total = {}
+        for tile in self.shared.tiles(len(batch.x)):
+            draw = self.shared.completed.part(tile).draw(self.shared.model.posterior)
+            weight = None if batch.weight is None else batch.weight[tile]
+            for name, value in self.shared.model.prior.statistics(draw, weight).items():
+                total[name] = total[name] + value if name in total else value
+        return total
+
+
+class ReportStep(InferenceStep):
+    """Reports the bound after an iteration."""
+
+    def __call__(self, batch, generator, *, report=True):
+        return self.shared.bound(batch) if report else {}

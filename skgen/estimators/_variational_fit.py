@@ -1,0 +1,294 @@
+"""From the parameters of an estimator that learns by variational EM to its model, its loss and its steps."""
+
+import numpy as np
+import torch
+
+from skgen._spec import resolve
+from skgen.distributions.normal import standard_normal
+from skgen.estimators._cells import check_cells
+from skgen.estimators._columns import ColumnsEstimator
+from skgen.estimators._inference import INFERENCES, Search, search_noise
+from skgen.estimators._latent import LatentVariableEstimator
+from skgen.estimators._loss import KLSchedule, training_noise
+from skgen.estimators._params import layer_sizes
+from skgen.estimators._prior_components import PriorComponents
+from skgen.estimators._prior_fit import AggregatedPosterior
+from skgen.estimators._training import gradient_step
+from skgen.estimators._variational_em import (
+    CompleteLoss,
+    ExpectationStep,
+    GeneratorStep,
+    InferenceStep,
+    MaximisationStep,
+    ReportStep,
+    VariationalLoss,
+    drawn_seed,
+)
+from skgen.models import LatentVariableModel
+from skgen.networks import MLP, ConstantNetwork, ConvDecoder, UnitDecoder, UnitEncoder
+from skgen.objectives import ELBO
+from skgen.objectives.importance import elbo_parts
+from skgen.posteriors import POSTERIORS
+from skgen.priors import PRIORS, Normal, PriorSpec
+from skgen.training.loop import REPORTS_PER_EPOCH
+from skgen.training.schedules import warm_up_epochs
+from skgen.training.steps import Alternate
+
+GENERATORS = {**PRIORS, "normal": lambda: Normal(learned=True)}
+"""Names of latent generators: the priors, of which the normal one is learnt."""
+ENCODERS = {"mlp": (32,)}
+"""Names of encoders -> hidden layer sizes, or channels, of a unit where None are given."""
+DECODERS = ("additive", "mlp", "conv")
+ROW_SOLVER = {"adamw": "adam"}
+"""Solvers that differ in weight decay alone, of which posteriors have none."""
+PARTS = ("encoder", "decoder", "latent_generator")
+"""What an iteration learns."""
+N_VALIDATION_DRAWS = 16
+
+
+def has_closed_m_step(model):
+    """Whether the latent generator is learnt from statistics of draws instead of by gradients."""
+    posterior, like = model.posterior, model.scale
+    draw = posterior.draw(like.new_zeros(1, posterior.n_parameters), like.new_zeros(1, 1, posterior.n_noise))
+    return model.prior.statistics(draw) is not None
+
+
+class GeneratorStart(AggregatedPosterior):
+    """Starts the latent generator from draws of the posteriors that a kind of inference finds.
+
+    Where the latent variables of all rows are known and stay so, a start that makes them less likely is undone.
+    """
+
+    def __init__(self, model, batches, seed, inference):
+        super().__init__(model, batches, seed)
+        self.inference = inference
+
+    def posteriors(self, n_rows):
+        x, weight = self._standardized(n_rows)
+        return self.inference.parameters(self.model, x, self.seed), weight
+
+    def __call__(self, completed=None):
+        if completed is None or bool(self.prior.started):
+            super().__call__()
+            return
+        with torch.no_grad():
+            kept, z = [value.clone() for value in self.prior.parameters()], completed.draw(self.model.posterior).z
+            before = self._mean_log_prob(z)
+            super().__call__()
+            if self._mean_log_prob(z) < before:
+                for parameter, value in zip(self.prior.parameters(), kept, strict=True):
+                    parameter.copy_(value)
+
+    def _mean_log_prob(self, z):
+        weight = self.batches.weight
+        values = self.prior.log_prob(z).mean(0)
+        return float((values if weight is None else weight.to(values) * values).mean())
+
+
+class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEstimator):
+    """Base of the estimators of units that learn by variational EM; its subclass names and documents the parameters."""
+
+    _prior_parameter = "latent_generator"
+    _task_name = "epoch"
+    _continued = {
+        "n_units": "n_units",
+        "unit_size": "unit_size",
+        "encoder": "encoder",
+        "decoder": "decoder",
+        "image_shape": "image_shape",
+        "encoder_sizes": "hidden_layer_sizes",
+        "decoder_sizes": "decoder_hidden_layer_sizes",
+        "activation": "activation",
+        "family": "inference",
+        "prior_": "latent_generator",
+        "likelihood_": "likelihood",
+    }
+    momentum, weight_decay, learning_rate_schedule = 0.9, 0.0, "constant"
+    conditional = False
+    _tuned = None
+    """What alone is learnt: names of parts, or numbers of units; None is all."""
+
+    @property
+    def _solvers(self):
+        return {"e_solver": self.e_solver, "m_solver": self.m_solver}
+
+    # -- the model ----------------------------------------------------------------------------------------------------
+
+    def _decide(self):
+        self.prior_ = resolve(self.latent_generator, GENERATORS, PriorSpec, "latent_generator")
+        self.likelihood_ = self._read_likelihood
+        self._architecture = self._network_sizes()
+        if self.prior_.temperatures is not None and not self._sums:
+            raise ValueError(
+                "latent_generator='categorical' needs states that can be summed over: raise prior__max_states to "
+                f"n_categories ** {self._architecture['n_components']}, or have fewer units."
+            )
+        check_cells(self)
+
+    @property
+    def _sums(self):
+        return self.prior_.has_exact_sums(self._architecture["n_components"])
+
+    def _kind(self):
+        """How posteriors are found, by the parameters in force."""
+        search = Search(ROW_SOLVER.get(self.e_solver, self.e_solver), self.refine_steps, self.learning_rate)
+        return INFERENCES[self.inference](search, self.kernel)
+
+    def _network_sizes(self):
+        hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes
+        sizes = layer_sizes(ENCODERS[self.encoder] if hidden is None else hidden, "hidden_layer_sizes")
+        # The layers of a decoder of all units are as wide as those of the units together.
+        factor = 1 if self.decoder == "additive" else self.n_units
+        mirrored = tuple(factor * size for size in sizes[::-1])
+        kind = INFERENCES[self.inference]
+        return {
+            "network": "units",
+            "n_units": int(self.n_units),
+            "unit_size": int(self.unit_size),
+            "n_components": int(self.n_units) * int(self.unit_size),
+            "encoder": self.encoder if kind.encodes else "none",
+            "decoder": self.decoder,
+            "family": kind.family,
+            "image_shape": self._image_shape() if "conv" in (self.encoder, self.decoder) else None,
+            "encoder_sizes": sizes,
+            "decoder_sizes": mirrored if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
+            "activation": self.activation,
+        }
+
+    def _build_model(self, n_features):
+        a = self._architecture
+        prior = self.prior_.build(a["n_components"])
+        posterior = prior.adapted(POSTERIORS[a["family"]]().build(a["n_components"]))
+        likelihood = self.likelihood_.build(n_features)
+        encoder = self._encoder(likelihood.n_inputs + self._missing * n_features, posterior)
+        decoder = self._decoder(prior.n_latent, likelihood.n_outputs)
+        return LatentVariableModel(encoder, decoder, prior, posterior, likelihood, missing=self._missing)
+
+    def _encoder(self, n_inputs, posterior):
+        a, n_parameters = self._architecture, posterior.n_parameters
+        if a["encoder"] == "none":
+            return ConstantNetwork(n_inputs, n_parameters)
+        n_blocks = 2 if n_parameters == 2 * a["n_components"] else 1
+        size = n_parameters // (n_blocks * a["n_units"])
+        return UnitEncoder(n_inputs, a["n_units"], a["encoder_sizes"], size, a["activation"], n_blocks=n_blocks)
+
+    def _decoder(self, n_latent, n_outputs):
+        a = self._architecture
+        if a["decoder"] == "additive":
+            return UnitDecoder(n_latent, a["n_units"], a["decoder_sizes"], n_outputs, a["activation"])
+        if a["decoder"] == "mlp":
+            return MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"])
+        return ConvDecoder(n_latent, a["decoder_sizes"], n_outputs, a["image_shape"], a["activation"])
+
+    @property
+    def _n_features_out(self):
+        return self.prior_.n_latent(self._architecture["n_components"])
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def _largest_batch(self, X):
+        return len(X) if self.batch_size is None else super()._largest_batch(X)
+
+    def _run_of(self, model, split, random_state, **options):
+        if self._kind().keeps:  # posteriors are kept by the number of the row
+            split = *split, np.arange(len(split[0]))
+        return super()._run_of(model, split, random_state, **options)
+
+    def _warm_up_epochs(self):
+        return 0.0
+
+    def _pretraining_epochs(self):
+        return round(warm_up_epochs(self.prior_.pretraining, self.max_iter))
+
+    def _schedule(self, loss, *, warm_up):
+        loss.kl_schedule = KLSchedule()
+        loss.starts_at = self._pretraining_epochs() if warm_up else 0
+
+    def _loss(self, model, batches, generator):
+        kind = self._kind()
+        noise, n_draws = self._training_noise(model, batches, generator, kind)
+        options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "frozen": True}
+        loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
+        loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
+        loss.shares, loss.n_rows = batches.full or kind.keeps, batches.n_rows
+        loss.n_reports = len(range(0, batches.n_batches, max(1, batches.n_batches // REPORTS_PER_EPOCH)))
+        if kind.keeps:
+            shape = (batches.n_rows, model.posterior.n_parameters)
+            loss.kept = torch.full(shape, torch.nan, dtype=model.scale.dtype, device=model.scale.device)
+        if model.prior.starts_from_rows:
+            loss.prior_start = GeneratorStart(model, batches, generator.initial_seed(), kind)
+        return loss
+
+    def _training_noise(self, model, batches, generator, kind):
+        """The noise of a run and its number of draws; a search for each row needs a block that bounds it."""
+        if not (kind.keeps or self._searches_lines):
+            options = {"line_search": False, "shared": batches.full, "any_draws": True}
+            return training_noise(self.n_draws, model.posterior.n_noise, model.scale, generator, **options)
+        block = search_noise(model, generator.initial_seed())
+        if self._searches_lines:
+            return lambda n_rows, generator: block, len(block)
+
+        def fresh(n_rows, generator):
+            return search_noise(model, drawn_seed(generator))
+
+        return fresh, len(block)
+
+    def _step(self, model, parameters, loss):
+        parts, aggressive = [("infer", InferenceStep(loss))], self.e_schedule == "aggressive"
+        learns_encoder = self._learns("encoder") and loss.inference.encodes
+        # Where the bound is a sample of rows and noise, that of the encoder's posteriors before the step is as good.
+        reports = learns_encoder and not (aggressive or loss.inference.keeps or loss.frozen)
+        if learns_encoder:
+            step = gradient_step(loss, self._view(parameters, model.encoder), self, self.e_solver)
+            step = ExpectationStep(step, self.n_e_steps, loss, aggressive=aggressive, reports=reports)
+            parts.insert(0, ("e", step))
+        closed = has_closed_m_step(model)
+        learns_prior = not closed and self._learns("latent_generator") and any(True for _ in model.prior.parameters())
+        learnt = [model.decoder, model.likelihood] if self._learns("decoder") else []
+        if learnt or learns_prior:
+            view = self._view(parameters, *learnt, *([model.prior] if learns_prior else []))
+            low_precision = self.precision == "bfloat16"
+            optimizer = gradient_step(None, view, self, self.m_solver)
+            optimizer.loss = CompleteLoss(
+                loss, learns_prior=learns_prior, valued=optimizer.line_search, low_precision=low_precision
+            )
+            parts.append(("m", MaximisationStep(optimizer, self.n_m_steps)))
+        if closed and self._learns("latent_generator"):
+            parts.append(("generator", GeneratorStep(loss)))
+        return Alternate(*parts, *([] if reports else [("report", ReportStep(loss))]))
+
+    @property
+    def _tuned_units(self):
+        """Numbers of the units that alone are learnt; none where parts are."""
+        return [part for part in self._tuned or () if not isinstance(part, str)]
+
+    def _learns(self, part):
+        """Whether a part of the model is learnt."""
+        if self._tuned_units:
+            return part == "encoder" or (part == "decoder" and self._architecture["decoder"] == "additive")
+        return self._tuned is None or part in self._tuned
+
+    def _view(self, parameters, *modules):
+        """What is learnt of the parameters of some modules."""
+        if not self._tuned_units:
+            return parameters.part(*modules)
+        return parameters.marked(parameters.marks(modules[0], modules[0].unit_masks(self._tuned_units)))
+
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    def _posterior_parameters(self, model, x, condition=None):
+        kind = self._kind()
+        if not kind.by_row:
+            return kind.parameters(model, x, self._score_seed)
+        with torch.inference_mode(False):
+            wide = self._module(np.float64)
+        return kind.parameters(wide, x.to(wide.scale), self._score_seed).to(x)
+
+    def _n_validation_draws(self):
+        return N_VALIDATION_DRAWS
+
+    def _validation_values(self, model, x, generator, *, shared=False):
+        parameters = self._kind().parameters(model, x, self._score_seed)
+        shape = (N_VALIDATION_DRAWS if shared else 1, 1 if shared else len(x), model.posterior.n_noise)
+        noise = standard_normal(x.new_empty(shape), generator)
+        return elbo_parts(model.terms_given(parameters, x, noise))["elbo"] + model.log_jacobian_of(x)
