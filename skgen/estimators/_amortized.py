@@ -65,9 +65,6 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         networks = self._networks(n_inputs, posterior.n_parameters, n_latent, likelihood.n_outputs)
         return self._assembled(networks, prior, posterior, likelihood)
 
-    _n_conditions = 0
-    """How many numbers the decoder sees beside the latent variables."""
-
     def _assembled(self, networks, prior, posterior, likelihood):
         """The model of such parts."""
         return LatentVariableModel(*networks, prior, posterior, likelihood, missing=self._missing)

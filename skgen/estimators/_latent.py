@@ -29,6 +29,8 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
 
     score_kind = "bound"
     _constants_become = "reproduced as that constant, with the smallest variance that the likelihood allows"
+    _n_conditions = 0
+    """How many numbers the decoder sees beside the latent variables."""
 
     @abstractmethod
     def _warm_up_epochs(self):
