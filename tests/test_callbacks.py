@@ -388,6 +388,7 @@ CASES = {
         [],
     ),
     "lbfgs": (vae, {"solver": "lbfgs"}, {}, []),
+    "bfgs": (vae, {"solver": "bfgs"}, {}, []),
     "one batch": (vae, {"batch_size": 1000}, {}, []),
     "float64": (autoencoder, {"precision": "float64"}, {}, []),
     "random state": (vae, {"random_state": np.random.RandomState(5)}, {}, []),
@@ -422,6 +423,7 @@ CASES = {
     "mixture, online": (mixture, {"solver": "online", "batch_size": 20}, {}, [EarlyStopping(patience=5)]),
     "mixture, mcem": (mixture, {"solver": "mcem", "covariance_type": "diag"}, {}, []),
     "mixture, lbfgs": (mixture, {"solver": "gradient"}, {}, []),
+    "mixture, bfgs": (mixture, {"solver": "gradient", "gradient_method": "bfgs"}, {}, []),
     "mixture, adam": (mixture, {"solver": "gradient", "gradient_method": "adam", "warm_start": True}, {}, []),
     "mixture, components given up": (
         mixture,

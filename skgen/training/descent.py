@@ -9,16 +9,33 @@ from torch import Tensor
 
 from skgen.training.base import Gradient, Optimizer
 from skgen.training.flat import Flat
-from skgen.training.line_search import EVALUATIONS, Trial, hessian_product, newton_direction, strong_wolfe
+from skgen.training.line_search import Trial, hessian_product, newton_direction, strong_wolfe
 
 PRODUCTS = 200
 """Largest number of products with the Hessian in a step of Newton's method."""
 
 
 class LineSearch(Optimizer, ABC):
-    """Shared part of the methods that need a deterministic loss. A step never raises it, but for rounding."""
+    """Shared part of the methods that choose a direction and search along it, which needs a deterministic loss.
+
+    A step never raises the loss, but for rounding. One that finds nothing lower, neither along its direction nor along
+    the gradient, leaves the parameters as they were. ``parameters.gradient`` is the gradient at the parameters in force
+    when a step ends.
+    """
 
     line_search = True
+    curvature: float
+    """Share of the first slope that a search may leave."""
+    refine = False
+    """Whether every search follows a secant at least once."""
+
+    @abstractmethod
+    def _direction(self, gradient: Gradient, slope: Tensor) -> tuple[Tensor, float]:
+        """A direction in which to go, and the first step to try; ``slope`` is the loss's gradient."""
+
+    @abstractmethod
+    def _finish(self, direction: Tensor, start: Tensor, step: float) -> None:
+        """Take note of a step along a direction that began where the gradient was ``start``; 0 where nothing helped."""
 
     def _evaluate(self, gradient: Gradient) -> Tensor:
         """Fill the gradient and return the loss, weight decay included."""
@@ -32,104 +49,6 @@ class LineSearch(Optimizer, ABC):
 
     def advance(self) -> None:
         """Nothing: the line search decides on the host, so its kernels run only by ``step``."""
-
-
-class LBFGS(LineSearch):
-    """Limited-memory BFGS with a strong-Wolfe line search (Liu and Nocedal 1989); one iteration per step."""
-
-    def __init__(self, parameters: Flat, **options: Any) -> None:
-        super().__init__(parameters, **options)
-        self.norm = math.inf
-        self.vector = torch.nn.Parameter(parameters.value)
-        self.vector.grad = parameters.gradient
-        # torch gives the line search what max_eval leaves; by default, for one iteration, that is nothing.
-        self.solver = torch.optim.LBFGS(
-            [self.vector],
-            max_iter=1,
-            max_eval=EVALUATIONS,
-            history_size=20,
-            tolerance_grad=0,
-            tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
-
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
-        start = self.parameters.value.clone()
-        norms: dict[float, float] = {}
-
-        def distance() -> float:
-            return float(torch.linalg.vector_norm(self.parameters.value - start))
-
-        def closure() -> Tensor:
-            loss, started = self._evaluate(gradient), bool(norms)
-            norms[distance()] = super(LBFGS, self).gradient_norm
-            if not math.isfinite(loss):
-                # torch's search bisects where a slope is NaN, and a step ends where a first gradient is 0.
-                self.parameters.gradient.fill_(math.nan if started else 0.0)
-                return torch.full_like(loss, math.inf)
-            return loss
-
-        self.solver.step(closure)
-        # The last trial is not always the one that the search chose.
-        self.norm = norms[distance()]
-
-    @property
-    def gradient_norm(self) -> float:
-        return self.norm
-
-    def renew(self) -> None:
-        # torch makes a pair of the next gradient and the last one, and takes none whose step has length 0.
-        if "t" in self.solver.state[self.vector]:
-            self.solver.state[self.vector]["t"] = 0.0
-
-    def state(self) -> dict[str, Tensor]:
-        named: dict[str, Tensor] = {}
-        for key, value in self.solver.state[self.vector].items():
-            if key == "al":
-                continue
-            items = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for i, item in items:
-                if item is not None:
-                    named[key if i is None else f"{key}.{i}"] = torch.as_tensor(item, dtype=torch.float64)
-        return named
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        # After the first step there are no curvature pairs yet: their lists are empty, but there.
-        restored: dict[str, Any] = {name: {} for name in ("old_dirs", "old_stps", "ro")}
-        for key, value in state.items():
-            name, _, index = key.partition(".")
-            item = value.clone() if value.dim() else value.item()
-            if name in ("func_evals", "n_iter"):
-                item = int(item)
-            if index:
-                restored.setdefault(name, {})[int(index)] = item
-            else:
-                restored[name] = item
-        for name, value in restored.items():
-            if isinstance(value, dict):
-                restored[name] = [value[i] for i in sorted(value)]
-        self.solver.state[self.vector].update(restored)
-
-
-class Descent(LineSearch, ABC):
-    """Shared part of the methods that choose a direction and search along it.
-
-    A step that finds nothing lower, neither along its direction nor along the gradient, leaves the parameters as they
-    were. ``parameters.gradient`` is the gradient at the parameters in force when a step ends.
-    """
-
-    curvature: float
-    """Share of the first slope that a search may leave."""
-    refine = False
-    """Whether every search follows a secant at least once."""
-
-    @abstractmethod
-    def _direction(self, gradient: Gradient, slope: Tensor) -> tuple[Tensor, float]:
-        """A direction in which to go, and the first step to try; ``slope`` is the loss's gradient."""
-
-    @abstractmethod
-    def _finish(self, direction: Tensor, start: Tensor, step: float) -> None:
-        """Take note of a step along a direction that began where the gradient was ``start``; 0 where nothing helped."""
 
     def step(self, gradient: Gradient, learning_rate: float) -> None:
         parameters, origin = self.parameters, self.parameters.value.clone()
@@ -166,7 +85,7 @@ class Descent(LineSearch, ABC):
         return strong_wolfe(trial, start, first, curvature=self.curvature, refine=self.refine)
 
 
-class ConjugateGradients(Descent):
+class ConjugateGradients(LineSearch):
     """Nonlinear conjugate gradients; one line search per step.
 
     The direction is that of Polak and Ribiere (1969) with a factor of at least 0 (Gilbert and Nocedal 1992,
@@ -212,7 +131,7 @@ class ConjugateGradients(Descent):
             value.copy_(state[name])
 
 
-class TruncatedNewton(Descent):
+class TruncatedNewton(LineSearch):
     """Newton's method with conjugate gradients for its direction and a line search (Dembo and Steihaug 1983).
 
     Products with the Hessian are central differences of the gradient, so that one costs two evaluations. The

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skgen.training.base import Gradient, Optimizer
-from skgen.training.descent import LBFGS, ConjugateGradients, TruncatedNewton
+from skgen.training.descent import ConjugateGradients, TruncatedNewton
 from skgen.training.flat import Flat
+from skgen.training.quasi_newton import BFGS, LBFGS
 
 FLUSH_EVERY = 100
 FLUSH_BELOW = 1e-30
@@ -143,6 +144,7 @@ SOLVERS: dict[str, type[Optimizer]] = {
     "adamw": AdamW,
     "sgd": SGD,
     "lbfgs": LBFGS,
+    "bfgs": BFGS,
     "cg": ConjugateGradients,
     "newton-cg": TruncatedNewton,
 }

@@ -366,7 +366,7 @@ def test_units_beyond_float32_change_no_fit(n_components, unit):
     np.testing.assert_allclose(other.noise_variance_ / unit**2, plain.noise_variance_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "cg", "newton-cg"])
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "newton-cg"])
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
 def test_gradients_reach_the_maximum_in_any_unit(method, unit):
     X = rows(missing=0.1) * unit

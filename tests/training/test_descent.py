@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 
 from skgen.training.base import Optimizer
-from skgen.training.descent import Descent, LineSearch
+from skgen.training.descent import LineSearch
 from skgen.training.flat import FlatVector
 from skgen.training.line_search import ROUNDING
 from skgen.training.optimizers import SOLVERS
@@ -14,10 +14,8 @@ from tests.parts import gradient_of, normal
 
 EPS = torch.finfo(torch.float64).eps
 LINE_SEARCHES = [name for name, solver in SOLVERS.items() if issubclass(solver, LineSearch)]
-DESCENTS = [name for name, solver in SOLVERS.items() if issubclass(solver, Descent)]
 
 every_line_search = pytest.mark.parametrize("solver", LINE_SEARCHES)
-every_descent = pytest.mark.parametrize("solver", DESCENTS)
 
 
 def vector(*values):
@@ -100,7 +98,7 @@ def test_newton_s_method_converges_quadratically():
     assert errors[-1] <= 10 * EPS
 
 
-@every_descent
+@every_line_search
 @pytest.mark.parametrize(("n", "n_steps"), [(2, 80), (10, 300)])
 def test_rosenbrock_s_valley_is_followed_to_its_end(solver, n, n_steps):
     run = Run(solver, rosenbrock, vector(-1.2, 1.0).repeat(n // 2)).steps(n_steps)
@@ -108,7 +106,7 @@ def test_rosenbrock_s_valley_is_followed_to_its_end(solver, n, n_steps):
     assert run.never_rose()
 
 
-@every_descent
+@every_line_search
 def test_a_logistic_regression_is_scipy_s(solver, generator):
     x = normal(200, 5, generator=generator) * torch.tensor([1, 2, 0.5, 1, 3])
     sign = torch.sign(x[:, 0] - x[:, 2] + normal(200, generator=generator))
@@ -149,7 +147,7 @@ def test_a_domain_s_edge_below_which_all_is_better_is_approached_from_inside(sol
     assert run.never_rose()
 
 
-@every_descent
+@every_line_search
 def test_a_start_of_negative_curvature_leads_to_a_minimum(solver):
     def function(x):
         return x[0] ** 4 - x[0] ** 2 + x[1] ** 2
@@ -173,7 +171,7 @@ def test_a_start_outside_the_domain_is_left_as_it_is(solver, bad):
     assert torch.equal(run.value, vector(1.0, -3.0))
 
 
-@every_descent
+@every_line_search
 def test_where_nothing_is_lower_parameters_and_gradient_stay(solver):
     # The gradient points the wrong way, as rounding may make it near an optimum.
     run = Run(solver, lambda x: 0.5 * x.square().sum(), vector(1.0, 2.0))
@@ -189,7 +187,7 @@ def test_where_nothing_is_lower_parameters_and_gradient_stay(solver):
         assert torch.equal(run.flat.gradient, -start)
 
 
-@every_descent
+@every_line_search
 def test_steps_after_convergence_stay_at_the_optimum(solver, generator):
     function, centre = bowl(5, generator, 10.0)
     run = Run(solver, function, torch.zeros(5, dtype=torch.float64)).steps(60)
@@ -197,7 +195,7 @@ def test_steps_after_convergence_stay_at_the_optimum(solver, generator):
     assert run.never_rose()
 
 
-@every_descent
+@every_line_search
 def test_the_gradient_is_that_of_the_parameters_in_force(solver):
     run = Run(solver, rosenbrock, vector(-1.2, 1.0))
     for _ in range(20):
@@ -207,7 +205,7 @@ def test_the_gradient_is_that_of_the_parameters_in_force(solver):
         assert torch.equal(left, run.flat.gradient)
 
 
-@every_descent
+@every_line_search
 @pytest.mark.parametrize("first", [1, 7, 30])
 def test_a_curved_run_continues_from_its_state_bit_for_bit(solver, first):
     whole = Run(solver, rosenbrock, vector(-1.2, 1.0, 0.3, 2.0)).steps(first)
@@ -216,7 +214,7 @@ def test_a_curved_run_continues_from_its_state_bit_for_bit(solver, first):
     assert torch.equal(continued.steps(10).value, whole.steps(10).value)
 
 
-@every_descent
+@every_line_search
 def test_a_change_of_scale_and_offset_of_the_loss_does_not_stop_progress(solver):
     for factor, offset in ((1e-6, 0.0), (1e6, 0.0), (1.0, 1e3)):
         run = Run(solver, lambda x, a=factor, b=offset: a * rosenbrock(x) + b, vector(-1.2, 1.0)).steps(150)
