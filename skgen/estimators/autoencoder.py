@@ -53,8 +53,8 @@ class Autoencoder(NetworkEstimator):
     loss : {"squared_error", "cross_entropy", "poisson"}, default="squared_error"
         Reconstruction error, summed over columns: squared in the units of X, binary cross-entropy in nats for values
         in [0, 1], or minus the log-probability of a Poisson distribution for counts.
-    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
-        Optimiser. The last three search along lines: they work on all rows in float64 and suit small models.
+    solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
+        Optimiser. The last four search along lines: they work on all rows in float64 and suit small models.
     learning_rate : float, default=1e-3
         Step size of the first three solvers.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"

@@ -40,7 +40,7 @@ default="auto"
         way to the same maximum.
     batch_size : int, default=1024
         Rows in a batch of ``solver="online"``.
-    gradient_method : {"lbfgs", "cg", "newton-cg", "adam", "adamw", "sgd"}, default="lbfgs"
+    gradient_method : {"lbfgs", "bfgs", "cg", "newton-cg", "adam", "adamw", "sgd"}, default="lbfgs"
         Optimiser of ``solver="gradient"``.
     learning_rate : float, default=0.01
         Step size of a ``gradient_method`` without a line search.

@@ -35,8 +35,8 @@ class RBMStackClassifier(ClassProbabilities, ClassifierMixin, StackClassifierLea
         Whether the network starts from the stack. False starts from random weights, for a comparison.
     dropout : float, default=0.0
         Share of hidden units dropped in training.
-    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
-        Optimiser of the network. The last three search along lines: they work on all rows in float64.
+    solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
+        Optimiser of the network. The last four search along lines: they work on all rows in float64.
     learning_rate : float, default=1e-3
         Step size of the first three solvers.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"

@@ -88,8 +88,8 @@ class VariationalAutoencoder(PriorComponents, ClassConditionalEstimator):
         p(x | z) and the row as images, or their likeness in the features of a network, a callable from images
         (n, channels, height, width) to a tensor or a list of tensors (n, channels, ...). Scores stay those of the
         likelihood, which is then untrained, and ``score_kind`` is "pseudo".
-    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
-        Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
+    solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
+        Optimiser. The last four search along lines: they work on all rows in float64 with frozen noise and no
         warm-up, and suit small models.
     learning_rate : float, default=1e-3
         Step size of the first three solvers.

@@ -57,8 +57,8 @@ class VariationalClassifier(SemiSupervisedEstimator):
     classification_weight : float, default=1.0
         Weight of the mean of log q(y | x) over the rows with a label, beside the mean bound of all rows. The bound of a
         row with a label does not depend on q(y | x), so that 0 learns classes from the other rows alone.
-    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
-        Optimiser. The last three search along lines: they work on all rows in float64 with frozen noise and no
+    solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
+        Optimiser. The last four search along lines: they work on all rows in float64 with frozen noise and no
         warm-up, and suit small models.
     learning_rate : float, default=1e-3
         Step size of the first three solvers.

@@ -32,7 +32,7 @@ class GradientFactorAnalysis(DensityEstimator, NetworkEstimator):
     ----------
     n_components : int, default=2
         Number of factors.
-    solver : {"adam", "adamw", "sgd", "lbfgs", "cg", "newton-cg"}, default="adam"
+    solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
         Optimiser.
     learning_rate : float, default=1e-2
         Step size.
