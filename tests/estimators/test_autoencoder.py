@@ -14,9 +14,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.mark.parametrize("load", [load_iris, load_wine])
 @pytest.mark.parametrize("networks", [{"hidden_layer_sizes": ()}, {"activation": "identity"}])
-def test_linear_networks_span_the_principal_subspace(load, networks):
+@pytest.mark.parametrize("solver", ["lbfgs", "bfgs"])
+def test_linear_networks_span_the_principal_subspace(load, networks, solver):
     X = load().data
-    estimator = autoencoder(2, solver="lbfgs", max_iter=2000, tol=1e-12, n_iter_no_change=100, **networks).fit(X)
+    estimator = autoencoder(2, solver=solver, max_iter=2000, tol=1e-12, n_iter_no_change=100, **networks).fit(X)
     pca = PCA(2).fit(X)
     directions = np.diff(estimator.inverse_transform([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])[[0, 1, 0, 2]], axis=0)[::2]
     # The loss is flat at its optimum: an angle is the square root of what it is short of it.

@@ -227,10 +227,11 @@ def test_checkpoints_of_two_frozen_stacks_are_two(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_line_searches_need_a_deterministic_loss():
+@pytest.mark.parametrize("solver", ["lbfgs", "bfgs"])
+def test_line_searches_need_a_deterministic_loss(solver):
     with pytest.raises(ValueError, match="dropout=0"):
-        classifier(stack((6,)), solver="lbfgs", dropout=0.2).fit(X, LABELS)
-    estimator = classifier(stack((6,)), solver="lbfgs", max_iter=100, weight_decay=1e-3).fit(X, LABELS)
+        classifier(stack((6,)), solver=solver, dropout=0.2).fit(X, LABELS)
+    estimator = classifier(stack((6,)), solver=solver, max_iter=100, weight_decay=1e-3).fit(X, LABELS)
     assert estimator.score(X, LABELS) == 1.0
 
 

@@ -229,9 +229,11 @@ def test_the_plateau_stops_training_after_the_warm_up():
     assert vae(learning_rate=0.0, tol=100.0, n_iter_no_change=np.inf, max_iter=12).fit(rows()).n_iter_ == 12
 
 
-@pytest.mark.parametrize("name", ["vae", "vae-linear-lbfgs", "vae-sgd", "autoencoder"])
+@pytest.mark.parametrize("name", ["vae", "vae-linear-lbfgs", "vae-linear-bfgs", "vae-sgd", "autoencoder"])
 def test_a_warm_start_continues_and_a_cold_one_starts_afresh(name):
     options = {"n_iter_no_change": np.inf, "learning_rate_schedule": "constant"}
+    if name == "vae-linear-bfgs":
+        name, options = "vae-linear-lbfgs", options | {"solver": "bfgs"}
     if name.startswith("vae"):
         options["kl_warmup"] = 0
     whole = configured(name, max_iter=8, **options).fit(rows())
@@ -244,6 +246,15 @@ def test_a_warm_start_continues_and_a_cold_one_starts_afresh(name):
     cold = halves.set_params(warm_start=False).fit(rows())
     np.testing.assert_array_equal(cold.transform(rows()), first)
     assert cold.n_iter_ == 4
+
+
+def test_more_parameters_than_bfgs_takes_are_refused_and_change_nothing():
+    estimator = vae(max_iter=3, warm_start=True, hidden_layer_sizes=(400,)).fit(rows())
+    before = estimator.transform(rows())
+    with pytest.raises(ValueError, match=r"'bfgs' keeps a matrix .* at most n = 5000 parameters, got \d+: .*'lbfgs'"):
+        estimator.set_params(solver="bfgs").fit(rows())
+    np.testing.assert_array_equal(estimator.transform(rows()), before)
+    assert estimator.n_iter_ == 3
 
 
 def routed(**parameters):

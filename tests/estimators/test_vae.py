@@ -54,29 +54,31 @@ def factor_analysis_optimum(X, n_components):
     return fit.score(Z) - np.log(scaled.scale_).sum()
 
 
-def linear(n_components, likelihood):
+def linear(n_components, likelihood, solver="lbfgs"):
     return vae(
         n_components,
         likelihood=likelihood,
         hidden_layer_sizes=(),
-        solver="lbfgs",
+        solver=solver,
         max_iter=1000,
         tol=1e-9,
         n_iter_no_change=50,
     )
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "bfgs"])
 @pytest.mark.parametrize("data", DATA)
-def test_linear_networks_with_one_variance_reach_probabilistic_pca(data):
+def test_linear_networks_with_one_variance_reach_probabilistic_pca(data, solver):
     X = DATA[data]().data
-    score = linear(2, Gaussian("shared", min_variance=1e-8)).fit(X).score(X)
+    score = linear(2, Gaussian("shared", min_variance=1e-8), solver).fit(X).score(X)
     assert abs(score - ppca_optimum(X, 2)) < 0.01
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "bfgs"])
 @pytest.mark.parametrize("data", DATA)
-def test_linear_networks_with_a_variance_per_column_reach_factor_analysis(data):
+def test_linear_networks_with_a_variance_per_column_reach_factor_analysis(data, solver):
     X = DATA[data]().data
-    score = linear(1, Gaussian("feature", min_variance=1e-8)).fit(X).score(X)
+    score = linear(1, Gaussian("feature", min_variance=1e-8), solver).fit(X).score(X)
     assert abs(score - factor_analysis_optimum(X, 1)) < 0.01
 
 
