@@ -318,5 +318,5 @@ class GradientEstimator(ModuleHolder):
         self._describe(self._module(X.dtype), X, weight)
 
     def _doubts(self, run):
-        if self.early_stopping and not run.converged and run.best_epoch == run.epoch:
+        if run.keep and not run.converged and run.best_epoch == run.epoch:
             yield f"The best epoch is the last, {run.epoch}: validation was still improving. Raise max_iter."

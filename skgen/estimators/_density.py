@@ -47,10 +47,14 @@ class RowScores:
         return float(np.average(values, weights=sample_weight))
 
 
-class DensityEstimator(RowScores, DensityMixin):
-    """Mixin of the estimators of a density p(x): a score in nats per row, and what drawing rows needs."""
+class Drawer:
+    """Mixin of the estimators that draw rows."""
 
     def _generator(self, random_state, device):
         """Source of draws on a device; None stands for the estimator's own random state."""
         source = check_random_state(self.random_state if random_state is None else random_state)
         return torch.Generator(device).manual_seed(seed_from(source))
+
+
+class DensityEstimator(Drawer, RowScores, DensityMixin):
+    """Mixin of the estimators of a density p(x): a score in nats per row, and what drawing rows needs."""

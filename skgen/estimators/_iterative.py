@@ -40,13 +40,16 @@ def _messages(verbose):
 
 @contextmanager
 def _all_or_nothing(estimator):
-    """Leave an estimator as it was where training it fails: half of its attributes would belong to another model."""
-    before = vars(estimator).copy()
+    """Leave an estimator as it was where training it fails: half of its attributes would belong to another model.
+
+    What the dict that is handed out holds by then takes the place of what was before.
+    """
+    before, instead = vars(estimator).copy(), {}
     try:
-        yield
+        yield instead
     except BaseException:
         vars(estimator).clear()
-        vars(estimator).update(before)
+        vars(estimator).update(instead or before)
         raise
 
 
@@ -99,7 +102,7 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
     def _fit(self, X, y, metadata):
         """The body of ``fit``."""
         context = self._init_callback_context(max_subtasks=self._most_tasks())
-        with _all_or_nothing(self), _messages(self.verbose):
+        with _all_or_nothing(self) as instead, _messages(self.verbose):
             fresh = not (self.warm_start and self.__sklearn_is_fitted__())
             X, metadata, data = self._prepare(X, metadata, fresh=fresh)
             run = self._start(data, fresh=fresh)
@@ -109,10 +112,18 @@ class IterativeEstimator(CallbackSupportMixin, BaseEstimator):
             # When a task has ended, callbacks hand its metadata to scorers, which take weights at most.
             weights = {name: value for name, value in metadata.items() if name == "sample_weight"}
             hooks = {"estimator": self, "X": X, "y": y, "metadata": weights}
-            self._iterate(run, context, hooks)
+            try:
+                self._iterate(run, context, hooks)
+            except FloatingPointError:
+                instead |= self._salvaged(run, data)
+                raise
             self._conclude(run, data)
         context.call_on_fit_task_end(**hooks, reconstruction_attributes=dict)
         return self
+
+    def _salvaged(self, run, data):
+        """All attributes that an estimator is left with whose fit diverged; none: those that it had before."""
+        return {}
 
     def _conclude(self, run, data):
         """Become what a run has learnt, and say what is doubtful about it."""

@@ -66,17 +66,21 @@ class ChosenNetworks:
     def _network_sizes(self):
         """What the networks are built from: plain values, and factories where they are given."""
         kind = kind_or_factories(self.network)
-        hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes
+        hidden, (decoder, name) = self.hidden_layer_sizes, self._decoder_sizes()
         sizes = layer_sizes(NETWORK_KINDS.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
         return {
             "network": kind,
             "image_shape": self._image_shape() if kind == "conv" else None,
             "n_components": int(self.n_components),
             "encoder_sizes": sizes,
-            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
+            "decoder_sizes": sizes[::-1] if decoder is None else layer_sizes(decoder, name),
             "activation": self.activation,
             "dropout": float(self.dropout),
         }
+
+    def _decoder_sizes(self):
+        """The parameter with the hidden layers of the decoder, None where it mirrors the encoder, and its name."""
+        return self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"
 
     def _image_shape(self):
         """(channels, height, width) of a row, from the parameter or else from the number of columns."""

@@ -66,7 +66,9 @@ class TrainingRun(Run):
         step=None,
         solver=None,
     ):
-        super().__init__(Plateau(settings.tol, settings.n_iter_no_change), n_epochs, keep=settings.early_stopping)
+        super().__init__(
+            Plateau(settings.tol, settings.n_iter_no_change), n_epochs, keep=settings.early_stopping and validated
+        )
         self.model, self.parameters, self.loss, self.batches = model, parameters, loss, batches
         self.order, self.generator = order, generator
         self.measures, self.validated = measures, validated

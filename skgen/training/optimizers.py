@@ -75,6 +75,9 @@ class Adam(FirstOrder):
     a small model.
     """
 
+    betas = 0.9, 0.999
+    """Decay of the averages of the gradient and of its square."""
+
     def _update(self, learning_rate: float) -> None:
         self._add_decay()
         self.count.add_(1)
@@ -86,13 +89,22 @@ class Adam(FirstOrder):
             [],
             [self.count],
             lr=learning_rate,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
             weight_decay=0.0,
             eps=1e-8,
             amsgrad=False,
             maximize=False,
         )
+
+
+class Playing(Adam):
+    """Adam without momentum, for parts of a game, where the gradient of a moment ago is that of another loss.
+
+    The averages are those of Karras et al. (2018), https://arxiv.org/abs/1710.10196.
+    """
+
+    betas = 0.0, 0.99
 
 
 class AdamW(Adam):
