@@ -3,6 +3,7 @@
 import torch
 from torch import Generator, Tensor, nn
 
+from skgen._trace import Pullback, Tracer
 from skgen.networks.base import Network
 
 
@@ -37,3 +38,18 @@ class ConstantNetwork(Network):
     def width(self) -> int:
         """Inputs and outputs."""
         return self.n_inputs + self.n_outputs
+
+    def tracer(
+        self, *, input_gradient: bool = True, parameter_gradient: bool = True, low_precision: bool = False
+    ) -> Tracer:
+        def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
+            def pullback(gradient: Tensor) -> Tensor | None:
+                if parameter_gradient:
+                    assert self.bias.grad is not None
+                    self.bias.grad.add_(gradient.reshape(-1, self.n_outputs).sum(0))
+                return torch.zeros_like(x) if input_gradient else None
+
+            output: Tensor = self(x)
+            return output.detach(), pullback
+
+        return trace

@@ -10,9 +10,48 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from skgen._trace import Pullback
 from skgen.networks.activations import ACTIVATIONS
-from skgen.networks.layered import AffineLayer, LayeredNetwork
+from skgen.networks.layered import AffineLayer, BoundLayer, LayeredNetwork, LayerInputs
 from skgen.networks.mlp import Dense
+from skgen.networks.products import low_precision_product
+
+
+class BoundUnitDense(BoundLayer):
+    """A layer of units on flat buffers: products in batches of units.
+
+    With several blocks, weights and gradients are copied to the order of units: less work than a product per block.
+    """
+
+    def __init__(self, layer: "UnitDense", *, low_precision: bool) -> None:
+        assert layer.weight.grad is not None
+        assert layer.bias.grad is not None
+        self.n_units, self.n_blocks, self.n_outputs = layer.n_units, layer.n_blocks, len(layer.bias)
+        self.weight, self.gradient = self._units(layer.weight.detach()), self._units(layer.weight.grad)
+        self.bias, self.bias_gradient = self._units(layer.bias.detach().unsqueeze(0)), layer.bias.grad
+        self.product = low_precision_product if low_precision else torch.bmm
+
+    def _units(self, columns: Tensor) -> Tensor:
+        """(n, n_outputs) as a view (units, n, blocks, size)."""
+        viewed: Tensor = columns.unflatten(-1, (self.n_blocks, self.n_units, -1)).permute(2, 0, 1, 3)
+        return viewed
+
+    def value(self, inputs: LayerInputs, out: Tensor | None = None) -> Tensor:
+        x = inputs.values
+        out = x.new_empty(len(x), self.n_outputs) if out is None else out
+        product = self.product(x.unflatten(1, (self.n_units, -1)).transpose(0, 1), self.weight.flatten(2))
+        torch.add(product.unflatten(-1, (self.n_blocks, -1)), self.bias, out=self._units(out))
+        return out
+
+    def add_gradient(self, inputs: LayerInputs, gradient: Tensor) -> None:
+        x = inputs.values.unflatten(1, (self.n_units, -1)).permute(1, 2, 0)
+        product = self.product(x, self._units(gradient).flatten(2))
+        self.gradient.add_(product.unflatten(-1, (self.n_blocks, -1)))
+        self.bias_gradient.add_(gradient.sum(0))
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        product = self.product(self._units(gradient).flatten(2), self.weight.flatten(2).transpose(1, 2))
+        return product.transpose(0, 1).flatten(1)
 
 
 class UnitDense(AffineLayer):
@@ -49,6 +88,9 @@ class UnitDense(AffineLayer):
         """Inputs, outputs and their activation, of which the products may need copies in another order."""
         return self.n_units * len(self.weight) + 3 * len(self.bias)
 
+    def bound(self, *, padded: bool, low_precision: bool) -> BoundUnitDense:
+        return BoundUnitDense(self, low_precision=low_precision)
+
 
 class UnitNetwork(LayeredNetwork):
     """What encoders and decoders of units share."""
@@ -74,6 +116,12 @@ class UnitNetwork(LayeredNetwork):
         if self.activation.n_gates == 1:
             return self.activation(x)
         return self.activation(x.unflatten(-1, (self.n_units, -1))).flatten(-2)
+
+    def _trace_activation(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        if self.activation.n_gates == 1:
+            return self.activation.trace(x)
+        value, pullback = self.activation.trace(x.unflatten(1, (self.n_units, -1)))
+        return value.flatten(1), lambda gradient: pullback(gradient.unflatten(1, (self.n_units, -1))).flatten(1)
 
 
 class UnitEncoder(UnitNetwork):

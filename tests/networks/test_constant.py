@@ -51,6 +51,7 @@ def test_changes_of_the_input_change_nothing(generator):
 def test_it_pulls_back_the_sum_of_the_rows_to_its_outputs_and_zero_to_the_rows(generator):
     network, x = constant(generator), normal(2, 5, 3, generator=generator)
     cotangent = normal(2, 5, 4, generator=generator)
+    network.bias.grad = torch.zeros_like(network.bias)
     gradient = network.tracer()(x)[1](cotangent)
     assert torch.equal(gradient, torch.zeros_like(x))
     torch.testing.assert_close(network.bias.grad, cotangent.sum((0, 1)))
