@@ -190,8 +190,8 @@ class LayeredNetwork(Network):
         *hidden, last = self.affine()
         layers = [layer.bound(padded=False, low_precision=low_precision) for layer in hidden]
         layers.append(last.bound(padded=True, low_precision=low_precision))
-        sizes = [self.n_inputs, *(len(layer.bias) // self.activation.n_gates for layer in hidden), self.n_outputs]
-        padded = layers[-1].n_outputs != self.n_outputs
+        sizes = [self.n_inputs, *(len(layer.bias) // self.activation.n_gates for layer in hidden), len(last.bias)]
+        padded = layers[-1].n_outputs != sizes[-1]
         workspaces = Workspaces(sizes, layers[-1].n_outputs, last.weight.detach())
         drops, in_place = self.dropout > 0, self.activation.in_place and not low_precision
 
