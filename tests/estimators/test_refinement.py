@@ -2,9 +2,14 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
+from skgen.estimators._refinement import lower_bound
+from skgen.estimators._refinement import refined as refined_parameters
 from skgen.priors import Categorical
+from skgen.training.row_search import ROW_SOLVERS
 from tests.estimators.configurations import rows, vae
+from tests.parts import model_from, normal, rows_from
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -86,3 +91,18 @@ def test_refinement_asked_for_after_the_fit_is_refused_as_before_it(parameters):
     for method in (estimator.transform, estimator.score_samples, estimator.log_likelihood, estimator.report):
         with pytest.raises(ValueError, match="refine_steps=2 does not go with"):
             method(rows(20, 49))
+
+
+@pytest.mark.parametrize("solver", ROW_SOLVERS)
+def test_every_method_raises_the_best_of_the_starts_of_each_row_as_if_it_were_alone(solver, generator):
+    model = model_from("gaussian", generator=generator)
+    x = rows_from(model, 12, generator)
+    starts = torch.stack([model.encode(x), normal(12, model.posterior.n_parameters, generator=generator)]).detach()
+    half = normal(8, 1, model.posterior.n_noise, generator=generator)
+    noise = torch.cat([half, -half])
+    bound = lower_bound(model, x, noise)
+    better = refined_parameters(model, x, starts, noise, 20, solver=solver, learning_rate=0.05)
+    best = torch.stack([bound(start)[0] for start in starts]).amax(0)
+    assert (bound(better)[0] > best).all()
+    alone = refined_parameters(model, x[3:4], starts[:, 3:4], noise, 20, solver=solver, learning_rate=0.05)
+    torch.testing.assert_close(alone[0], better[3], rtol=1e-9, atol=1e-9)
