@@ -17,7 +17,8 @@ def lower_bound(model, x, noise, condition=None):
         with torch.enable_grad():
             terms = model.terms_given(leaf, x, noise, condition)
             value = terms.mean_log_likelihood() - terms.kl_per_row()
-        return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+            gradient = torch.autograd.grad(value.sum(), leaf)[0]
+        return value.detach(), gradient
 
     return bound
 
