@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgen.training.row_directions import BFGS, LBFGS, ConjugateGradients, TruncatedNewton
+from skgen.training.row_conjugate import ConjugateGradients, TruncatedNewton
+from skgen.training.row_directions import BFGS, LBFGS
 from skgen.training.row_methods import Adam, GradientAscent, RowMethod, Settings
 
 Bound = Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -5,7 +5,10 @@ import math
 
 import torch
 
+from skgen.training.row_methods import Settings
 from tests.parts import normal
+
+LONG_STEPS = Settings(learning_rate=0.0, largest_move=1e3, tol=1e-14)
 
 
 def quadratics(generator, n_rows=30, n_parameters=4, largest=8000.0):
@@ -98,3 +101,20 @@ def decoders(likelihood, generator, n_rows=40, n_latent=3, n_hidden=32, n_featur
 def values(bound, parameters):
     """The values alone."""
     return bound(parameters)[0]
+
+
+@differentiated
+def valley(parameters, rows):
+    """Convex far from its maximum at 0, which lies in a narrow direction's hollow."""
+    x, y = parameters.unbind(-1)
+    return -torch.log1p(0.5 * x.square()) - 50 * y.square()
+
+
+def evaluations(method, bound, start, limit=300):
+    """The method at its end, and after how many evaluations."""
+    search = method(start, *bound(start), LONG_STEPS)
+    for n in range(limit):
+        if not search.active.any():
+            return search, n
+        search.tell(*bound(search.points()))
+    return search, limit

@@ -1,22 +1,10 @@
 import pytest
 import torch
 
-from skgen.training.row_directions import BFGS, LBFGS, LEAST_CURVATURE, MEMORY, ConjugateGradients, TruncatedNewton
-from skgen.training.row_methods import Settings
-from tests.training.rows import coupled, differentiated, quadratics
+from skgen.training.row_directions import BFGS, LBFGS, LEAST_CURVATURE, MEMORY
+from tests.training.rows import LONG_STEPS, coupled, evaluations, quadratics, valley
 
-SETTINGS = Settings(learning_rate=0.0, largest_move=1e3, tol=1e-14)
-METHODS = [LBFGS, BFGS, ConjugateGradients, TruncatedNewton]
-
-
-def evaluations(method, bound, start, limit=300):
-    """The method at its end, and after how many evaluations."""
-    search = method(start, *bound(start), SETTINGS)
-    for n in range(limit):
-        if not search.active.any():
-            return search, n
-        search.tell(*bound(search.points()))
-    return search, limit
+METHODS = [LBFGS, BFGS]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -28,7 +16,7 @@ def test_slopes_vanish_where_a_search_ends(method, generator):
 
 def test_the_last_steps_stand_for_the_inverse_hessian_that_bfgs_makes_of_them(generator):
     bound, start = coupled(generator)
-    search = LBFGS(start, *bound(start), SETTINGS)
+    search = LBFGS(start, *bound(start), LONG_STEPS)
     for _ in range(MEMORY):
         search.tell(*bound(search.points()))
     n = start.shape[-1]
@@ -44,7 +32,7 @@ def test_the_last_steps_stand_for_the_inverse_hessian_that_bfgs_makes_of_them(ge
 
 def test_a_pair_has_its_place_until_the_memory_comes_round(generator):
     bound, best = quadratics(generator)
-    search = LBFGS(torch.zeros_like(best), *bound(torch.zeros_like(best)), SETTINGS)
+    search = LBFGS(torch.zeros_like(best), *bound(torch.zeros_like(best)), LONG_STEPS)
     for n in range(2 * MEMORY):
         before = search.steps.clone()
         search.tell(*bound(search.points()))
@@ -54,7 +42,7 @@ def test_a_pair_has_its_place_until_the_memory_comes_round(generator):
 
 def test_the_inverse_hessian_of_bfgs_stays_symmetric_and_positive_and_obeys_the_secant_condition(generator):
     bound, start = coupled(generator)
-    search = BFGS(start, *bound(start), SETTINGS)
+    search = BFGS(start, *bound(start), LONG_STEPS)
     for _ in range(30):
         point, gradient, inverse = search.best, search.gradient, search.inverse.clone()
         search.tell(*bound(search.points()))
@@ -68,38 +56,9 @@ def test_the_inverse_hessian_of_bfgs_stays_symmetric_and_positive_and_obeys_the_
         torch.testing.assert_close(secant[told], step[told], rtol=1e-6, atol=1e-9)
 
 
-@differentiated
-def valley(parameters, rows):
-    """Convex far from its maximum at 0, which lies in a narrow direction's hollow."""
-    x, y = parameters.unbind(-1)
-    return -torch.log1p(0.5 * x.square()) - 50 * y.square()
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_steps_grow_where_the_function_is_convex_along_them(method):
     start = torch.tensor([[40.0, 0.3], [-25.0, 0.0], [3.0, -1.0]], dtype=torch.float64)
     search, n = evaluations(method, valley, start)
     torch.testing.assert_close(search.best, torch.zeros_like(start), rtol=0, atol=1e-5)
     assert n <= 60
-
-
-@pytest.mark.parametrize("n_parameters", [1, 3, 6])
-def test_conjugate_gradients_search_as_many_lines_as_a_quadratic_has_parameters(n_parameters, generator, monkeypatch):
-    monkeypatch.setattr("skgen.training.row_directions.SLOPE_LEFT", 1e-8)
-    bound, best = quadratics(generator, n_parameters=n_parameters, largest=30.0)
-    start = torch.zeros_like(best)
-    search = ConjugateGradients(start, *bound(start), SETTINGS)
-    # A line takes a step and a secant, and the first one some more until a step is short enough.
-    for _ in range(2 * n_parameters + 6):
-        search.tell(*bound(search.points()))
-    torch.testing.assert_close(search.best, best, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("n_parameters", [1, 3, 6])
-def test_newtons_method_multiplies_by_the_hessian_of_a_quadratic_no_more_than_twice_per_parameter(
-    n_parameters, generator
-):
-    bound, best = quadratics(generator, n_parameters=n_parameters, largest=30.0)
-    search, n = evaluations(TruncatedNewton, bound, torch.zeros_like(best))
-    torch.testing.assert_close(search.best, best, rtol=0, atol=1e-6)
-    assert n <= 6 * n_parameters + 6
