@@ -34,9 +34,12 @@ class FramedNetwork(Network):
     def _reset_body(self, generator: Generator) -> None:
         """Draw initial parameters of the body from the generator."""
 
+    def _rows(self, x: Tensor) -> Tensor:
+        """What the body sees of rows (..., n_inputs), (batch, n_inputs)."""
+        return torch.addcmul(self.input_offset, x.reshape(-1, self.n_inputs), self.input_ratio)
+
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        rows = torch.addcmul(self.input_offset, x.reshape(-1, self.n_inputs), self.input_ratio)
-        output = torch.addcmul(self.bias, self._body(rows, generator).to(self.gain.dtype), self.gain)
+        output = torch.addcmul(self.bias, self._body(self._rows(x), generator).to(self.gain.dtype), self.gain)
         return output.view(*x.shape[:-1], self.n_outputs)
 
     def reset(self, generator: Generator) -> None:

@@ -5,13 +5,24 @@ import copy
 import pytest
 import torch
 
-from skgen.networks import ACTIVATIONS, MLP, ConstantNetwork, Network, UnitDecoder, UnitEncoder
+from skgen.networks import (
+    ACTIVATIONS,
+    MLP,
+    ConstantNetwork,
+    ConvDecoder,
+    ConvEncoder,
+    Network,
+    UnitConvDecoder,
+    UnitConvEncoder,
+    UnitDecoder,
+    UnitEncoder,
+)
 from skgen.training.flat import FlatParameters
 from tests.parts import normal
 
 DEPTHS = [(), (5,), (7, 3), (16, 17, 1)]
 N_INPUTS, N_OUTPUTS = 6, 12
-STEPPED = {"relu"}
+STEPPED = {"relu", "leaky_relu"}
 """Activations whose derivative is not continuous."""
 UNIT_SIZE = 2
 
@@ -24,21 +35,39 @@ def unit_decoder(n_inputs, hidden, n_outputs, *options):
     return UnitDecoder(n_inputs, n_outputs // (2 * UNIT_SIZE), hidden, n_outputs, *options)
 
 
+def unit_conv_encoder(n_inputs, channels, n_outputs, *options):
+    return UnitConvEncoder(n_inputs, n_outputs // (2 * UNIT_SIZE), channels, UNIT_SIZE, (1, 2, n_inputs // 2), *options)
+
+
+def unit_conv_decoder(n_inputs, channels, n_outputs, *options):
+    return UnitConvDecoder(
+        n_inputs, n_outputs // (2 * UNIT_SIZE), channels, n_outputs, (1, 2, n_outputs // 2), *options
+    )
+
+
 LAYERED = {"mlp": MLP, "unit encoder": unit_encoder, "unit decoder": unit_decoder}
-KINDS = LAYERED | {"constant": lambda n_inputs, hidden, n_outputs, *options: ConstantNetwork(n_inputs, n_outputs)}
+CONVOLUTIONAL = {
+    "conv encoder": lambda n, channels, m, *options: ConvEncoder(n, channels, m, (1, 2, n // 2), *options),
+    "conv decoder": lambda n, channels, m, *options: ConvDecoder(n, channels, m, (1, 2, m // 2), *options),
+    "unit conv encoder": unit_conv_encoder,
+    "unit conv decoder": unit_conv_decoder,
+}
+CONSTANT = {"constant": lambda n_inputs, hidden, n_outputs, *options: ConstantNetwork(n_inputs, n_outputs)}
+KINDS = LAYERED | CONVOLUTIONAL | CONSTANT
 
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_depth = pytest.mark.parametrize("hidden", DEPTHS, ids=str)
 every_layered = pytest.mark.parametrize("kind", LAYERED)
 
 
-def networks(depths):
-    """Every kind of network with every activation and each of the depths, where it has such."""
+def networks(depths, convolutional=()):
+    """Layered networks with every activation and each of the depths, the constant one, and convolutional ones."""
     cases = [(kind, hidden, activation) for kind in LAYERED for hidden in depths for activation in ACTIVATIONS]
+    cases += [(kind, channels, activation) for kind in CONVOLUTIONAL for channels, activation in convolutional]
     return pytest.mark.parametrize(("kind", "hidden", "activation"), [*cases, ("constant", (), "identity")], ids=str)
 
 
-every_network = networks(DEPTHS)
+every_network = networks(DEPTHS, [((), "tanh"), ((5,), "tanh"), ((4, 3), "gated")])
 
 
 def network(kind, hidden, activation, dropout=0.0, dtype=torch.float64, n_inputs=N_INPUTS, n_outputs=N_OUTPUTS):
