@@ -23,6 +23,11 @@ INFORMED_ROWS = 256
 """Rows of a batch that it is measured on."""
 
 
+def _squared_error_of_mean(values):
+    """Of independent values (n,)."""
+    return values.var(correction=0) / max(1, len(values) - 1)
+
+
 def drawn_seed(generator):
     """A seed for what has a generator of its own, on the CPU."""
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))
@@ -43,8 +48,8 @@ class VariationalLoss(TermsLoss):
         Latent variables of the batch in progress.
     starts_at : int
         Epoch before which ``prior_start`` is called.
-    frozen, shares : bool
-        Whether all noise stays as it is for the whole fit, and whether rows share it.
+    frozen, shares, whole : bool
+        Whether all noise stays as it is for the whole fit, whether rows share it, and whether a batch has all rows.
     """
 
     def __init__(self, *arguments, **options):
@@ -52,7 +57,7 @@ class VariationalLoss(TermsLoss):
         self.model = self.inference = self.kept = self.completed = None
         self.statistics, self.n_updates = {}, torch.zeros((), dtype=torch.int64)
         self.starts_at, self.n_rows, self.n_reports = 0, 0, 1
-        self.frozen = self.shares = False
+        self.frozen = self.shares = self.whole = False
         self.before = None
 
     def begin(self, epoch):
@@ -123,18 +128,20 @@ class VariationalLoss(TermsLoss):
         return super()._report(parts) | {SQUARED_ERROR: self._squared_error(parts)}
 
     def _squared_error(self, parts):
-        """Of the mean of the bound: from the draws where rows share them, else from the rows."""
+        """Of the mean of the bound: from the rows where a batch has but some, and from draws that rows share."""
+        error = self.model.scale.new_zeros(())
         if self.frozen:
-            return self.model.scale.new_zeros(())
+            return error
         found = []
         for terms, weight, _ in parts:
             values = terms.log_likelihood + (0 if terms.has_kl else terms.log_prior - terms.log_posterior)
             found.append(values if weight is None else values * weight)
         values = torch.cat(found, 1)
-        means = values.mean(1) if self.shares else values.mean(0)
-        if self.shares:  # draws come in pairs, halves of which are the negatives of the others
-            means = 0.5 * (means[: len(means) // 2] + means[len(means) // 2 :])
-        return means.var(correction=0) / max(1, len(means) - 1)
+        if not self.whole:
+            error = error + _squared_error_of_mean(values.mean(0))
+        if self.shares and len(values) > 1:  # draws come in pairs, halves of which are the negatives of the others
+            error = error + _squared_error_of_mean(values.mean(1).unflatten(0, (2, -1)).mean(0))
+        return error
 
     def mutual_information(self, batch, noise):
         """Nats that latent variables tell of some rows of a batch, at some noise."""

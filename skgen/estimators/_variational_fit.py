@@ -210,7 +210,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "frozen": True}
         loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
         loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
-        loss.shares, loss.n_rows = batches.full or kind.keeps, batches.n_rows
+        loss.shares, loss.whole, loss.n_rows = batches.full or kind.keeps, batches.full, batches.n_rows
         loss.n_reports = len(range(0, batches.n_batches, max(1, batches.n_batches // REPORTS_PER_EPOCH)))
         if kind.keeps:
             shape = (batches.n_rows, model.posterior.n_parameters)
