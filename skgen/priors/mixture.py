@@ -36,7 +36,9 @@ class MixturePrior(Prior):
         self.n_clusters, self.n_init, self.floor = n_clusters, n_init, min_variance
         self.logits = nn.Parameter(torch.zeros(n_clusters))
         self.mean = nn.Parameter(torch.zeros(n_clusters, n_components))
-        self.raw = nn.Parameter(torch.full((n_clusters, n_components), math.log1p(-min_variance)))
+        # Rounded, so that the start is the same number in any dtype.
+        raw = float(torch.tensor(math.log1p(-min_variance), dtype=torch.float32))
+        self.raw = nn.Parameter(torch.full((n_clusters, n_components), raw))
 
     @property
     def width(self) -> int:
