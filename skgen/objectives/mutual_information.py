@@ -8,6 +8,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
@@ -61,15 +62,30 @@ def smile(
     return donsker_varadhan(joint, product.clamp(-clip, clip), weight, product_weight)
 
 
-def infonce(scores: Tensor) -> Tensor:
+def infonce(scores: Tensor, weight: Tensor | None = None) -> Tensor:
     r"""Contrastive bound (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748).
 
     .. math:: I \ge \frac1K \sum_i \log \frac{e^{T(x_i, z_i)}}{\frac1K \sum_j e^{T(x_i, z_j)}}
 
     Never above :math:`\log K`, whatever the truth. Shape: a matrix (K, K) of scores of x_i and z_j, whose diagonal
-    are the pairs drawn together.
+    are the pairs drawn together; their weights are (K,).
     """
-    return (scores.diagonal() - torch.logsumexp(scores, 1)).mean() + math.log(len(scores))
+    if weight is None:
+        return (scores.diagonal() - torch.logsumexp(scores, 1)).mean() + math.log(len(scores))
+    return _mean(scores.diagonal() - torch.logsumexp(scores + weight.log(), 1), weight) + weight.sum().log()
+
+
+def jensen_shannon(
+    joint: Tensor, product: Tensor, weight: Tensor | None = None, product_weight: Tensor | None = None
+) -> Tensor:
+    r"""What a classifier of pairs maximises (Nowozin et al. 2016, https://arxiv.org/abs/1606.00709).
+
+    .. math:: -E_{p(x, z)} \log(1 + e^{-T}) - E_{p(x) p(z)} \log(1 + e^T)
+
+    It is no bound on mutual information, but its maximum has the critic :math:`T = \log p(x, z) / (p(x) p(z))`, and
+    its gradient is bounded. Shapes as in :func:`donsker_varadhan`.
+    """
+    return -_mean(F.softplus(-joint), weight) - _mean(F.softplus(product), product_weight)
 
 
 def moving_log_average(log_average: Tensor, product: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skgen._trace import autograd_trace
-from skgen.models.critic import ConcatCritic, SeparableCritic
+from skgen.models.critic import ConcatCritic, SeparableCritic, StandardizedCritic
 from skgen.objectives.mutual_information import infonce
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
@@ -68,3 +68,45 @@ def test_a_critic_learns_the_information_of_pairs_that_share_a_sign(kind, genera
     # One bit is log 2 nats, which no critic exceeds in expectation and a trained one comes close to.
     error = values.std() / 20**0.5
     assert LOG_2 - 0.1 < values.mean() < LOG_2 + 5 * error
+
+
+def offset_critic(*sizes):
+    return SeparableCritic(*sizes, offsets=True)
+
+
+@pytest.mark.parametrize("kind", [*CRITICS, offset_critic])
+def test_scores_are_those_of_codes_that_are_computed_once_for_each_row(kind, generator):
+    critic = critic_from(kind, generator)
+    x, z = normal(4, 3, generator=generator), normal(4, 2, generator=generator)
+    of_x, of_z = critic.codes(x, z)
+    torch.testing.assert_close(critic.paired(of_x, of_z), critic(x, z))
+    torch.testing.assert_close(critic.crossed(of_x, of_z).diagonal(), critic(x, z))
+    torch.testing.assert_close(critic.crossed(of_x[1:3], of_z), critic.matrix(x, z)[1:3])
+
+
+def test_an_offset_of_a_row_is_added_to_all_its_scores(generator):
+    critic = critic_from(offset_critic, generator)
+    x, z = normal(4, 3, generator=generator), normal(4, 2, generator=generator)
+    before = critic.matrix(x, z)
+    with torch.no_grad():
+        critic.networks[0].head[1][-1] += 2.0
+        critic.networks[1].head[1][-1] += 3.0
+    torch.testing.assert_close(critic.matrix(x, z), before + 5)
+
+
+@pytest.mark.parametrize("kind", [*CRITICS, offset_critic])
+def test_other_units_of_standardisation_leave_the_scores_of_pairs_as_they_are(kind, generator):
+    model = StandardizedCritic(critic_from(kind, generator), 3, 2).double()
+    pairs = normal(6, 5, generator=generator)
+
+    def scores():
+        return model.critic(*model.split(model.standardize(pairs)))
+
+    before = scores()
+    with torch.no_grad():
+        model.restandardize(normal(5, generator=generator), normal(5, generator=generator).exp())
+    assert not torch.equal(model.scale, torch.ones(5).double())
+    torch.testing.assert_close(scores(), before)
+    x, z = model.split(model.standardize(pairs))
+    for ours, expected in zip(model.codes(model.standardize(pairs)), model.critic.codes(x, z), strict=True):
+        assert torch.equal(ours, expected)

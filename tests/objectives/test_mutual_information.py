@@ -6,6 +6,7 @@ import torch
 from skgen.objectives.mutual_information import (
     donsker_varadhan,
     infonce,
+    jensen_shannon,
     log_mean_exp,
     mine,
     moving_log_average,
@@ -110,6 +111,16 @@ def test_an_integer_weight_is_a_repeated_pair(generator):
     for bound in (donsker_varadhan, nwj):
         torch.testing.assert_close(bound(joint, product, weight, weight), bound(*repeated))
     torch.testing.assert_close(smile(joint, product, 1.0, weight, weight), smile(*repeated, 1.0))
+    torch.testing.assert_close(jensen_shannon(joint, product, weight, weight), jensen_shannon(*repeated))
+    matrix = normal(4, 4, generator=generator)
+    repeated_matrix = matrix.repeat_interleave(times, 0).repeat_interleave(times, 1)
+    torch.testing.assert_close(infonce(matrix, weight), infonce(repeated_matrix))
+
+
+def test_a_classifier_s_objective_is_that_of_its_log_probabilities(generator):
+    joint, product = normal(2, 50, generator=generator)
+    expected = torch.sigmoid(joint).log().mean() + (1 - torch.sigmoid(product)).log().mean()
+    torch.testing.assert_close(jensen_shannon(joint, product), expected)
 
 
 def test_the_surrogate_of_mine_has_the_bound_s_gradient_where_the_average_is_the_batch_s_own(generator):
