@@ -41,8 +41,12 @@ class Optimizer(ABC):
         return float(torch.linalg.vector_norm(self.parameters.gradient))
 
     @abstractmethod
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
-        """One update; ``gradient`` may be called more than once by a line search."""
+    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
+        """One update; ``gradient`` may be called more than once by a line search.
+
+        ``again`` says that neither the loss nor the parameters and their gradient have changed since the last step, so
+        that a line search need not evaluate them where it ended.
+        """
 
     @abstractmethod
     def advance(self) -> None:

@@ -28,6 +28,8 @@ class LineSearch(Optimizer, ABC):
     """Share of the first slope that a search may leave."""
     refine = False
     """Whether every search follows a secant at least once."""
+    last = math.inf
+    """The loss where the last step ended."""
 
     @abstractmethod
     def _direction(self, gradient: Gradient, slope: Tensor) -> tuple[Tensor, float]:
@@ -50,9 +52,9 @@ class LineSearch(Optimizer, ABC):
     def advance(self) -> None:
         """Nothing: the line search decides on the host, so its kernels run only by ``step``."""
 
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
+    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
         parameters, origin = self.parameters, self.parameters.value.clone()
-        loss = float(self._evaluate(gradient))
+        loss = self.last if again else float(self._evaluate(gradient))
         slope = parameters.gradient.clone()
         norm = self.gradient_norm
         end, direction = None, -slope
@@ -68,6 +70,7 @@ class LineSearch(Optimizer, ABC):
         else:
             torch.add(origin, direction, alpha=end.step, out=parameters.value)
             parameters.gradient.copy_(end.gradient)
+        self.last = loss if end is None else end.loss
         self._finish(direction, slope, 0.0 if end is None else end.step)
 
     def _search(

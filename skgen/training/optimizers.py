@@ -39,7 +39,7 @@ class FirstOrder(Optimizer, ABC):
         if self.decay is not None:
             self.parameters.gradient.addcmul_(self.parameters.value, self.decay)
 
-    def step(self, gradient: Gradient, learning_rate: float) -> None:
+    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
         self._filled(gradient)
         if self.max_grad_norm is not None:
             norm = torch.linalg.vector_norm(self.parameters.gradient)

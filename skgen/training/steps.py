@@ -52,7 +52,8 @@ class GradientStep(Step):
         self.learning_rate = learning_rate
         self.line_search = optimizer.line_search
 
-    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True, again: bool = False) -> Scalars:
+        """As documented by the base class; ``again``: on the batch of the last call, with nothing changed since."""
         gradient = self.optimizer.parameters.gradient
         terms: Scalars = {}
 
@@ -63,7 +64,7 @@ class GradientStep(Step):
                 terms.update(compute_terms())
             return compute_loss() if self.optimizer.line_search else gradient
 
-        self.optimizer.step(evaluate, self.learning_rate)
+        self.optimizer.step(evaluate, self.learning_rate, again=again)
         return terms
 
     def state(self) -> dict[str, Tensor]:
@@ -96,7 +97,7 @@ class Repeated(Step):
         self.step.optimizer.renew()
         terms = self.step(batch, generator, report=report)
         for _ in range(self.n_times - 1):
-            self.step(batch, generator, report=False)
+            self.step(batch, generator, report=False, again=True)
         return terms
 
     def state(self) -> dict[str, Tensor]:

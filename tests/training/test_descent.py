@@ -239,3 +239,25 @@ def test_a_solver_may_be_renewed_before_its_first_step(solver):
     run = Run(solver, rosenbrock, vector(-1.2, 1.0))
     run.optimizer.renew()
     assert torch.equal(run.steps(3).value, Run(solver, rosenbrock, vector(-1.2, 1.0)).steps(3).value)
+
+
+@pytest.mark.parametrize("solver", sorted(name for name, kind in SOLVERS.items() if kind.line_search))
+def test_a_step_that_goes_on_is_the_same_without_an_evaluation(solver, generator):
+    matrix = normal(6, 6, generator=generator)
+    curvature = matrix @ matrix.T + torch.eye(6, dtype=torch.float64)
+    ends, counts = [], []
+    for again in (False, True):
+        flat = FlatVector(torch.ones(6, dtype=torch.float64))
+        optimizer, count = SOLVERS[solver](flat), [0]
+
+        def gradient(flat=flat, count=count):
+            count[0] += 1
+            flat.gradient.copy_(curvature @ flat.value)
+            return 0.5 * flat.value @ curvature @ flat.value
+
+        for i in range(4):
+            optimizer.step(gradient, 1.0, again=again and i > 0)
+        ends.append(flat.value)
+        counts.append(count[0])
+    assert torch.equal(*ends)
+    assert counts[0] - counts[1] == 3
