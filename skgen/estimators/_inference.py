@@ -9,12 +9,12 @@ import torch
 from skgen.distributions.normal import antithetic_normal
 from skgen.distributions.streams import Streams, row_keys
 from skgen.estimators._arrays import tile_size
-from skgen.estimators._refinement import HELD, lower_bound
+from skgen.estimators._refinement import HELD, refined
 from skgen.models.chains import posterior_draws
 from skgen.models.laplace import laplace, log_joint
 from skgen.posteriors.base import Draw
 from skgen.samplers.langevin import differentiated
-from skgen.training.row_search import refine, refine_from
+from skgen.training.row_search import refine
 
 N_GUESSES = 16
 """Draws of the prior, besides its centre, among which a search without an encoder begins."""
@@ -87,24 +87,23 @@ class Inference(ABC):
 
     def parameters(self, model, x, seed):
         """Parameters of q(z | x) of standardised rows, of which none depends on another; ``seed`` is for all draws."""
-        noise = search_noise(model, seed)
-        return self._tiled(model, x, noise, lambda part: self._found(model, part, noise, None, seed))
+        return self._found(model, x, search_noise(model, seed), None, seed)
 
     def completed(self, model, x, noise, kept, seed):
         """Latent variables of a batch in training; ``kept`` are parameters from before, NaN where there are none."""
-        parameters = self._tiled(model, x, noise, lambda *part: self._found(model, part[0], noise, part[1], seed), kept)
-        return Completed(parameters, noise)
+        return Completed(self._found(model, x, noise, kept, seed), noise)
 
     @abstractmethod
     def _found(self, model, x, noise, kept, seed):
-        """Parameters of q(z | x) of a few rows, at noise that they share in a search."""
+        """Parameters of q(z | x) of rows, at noise that they share in a search."""
 
-    def _tiled(self, model, x, noise, function, kept=None):
-        """Apply a function that takes gradients to rows, and what is kept of them, tile by tile, in inference too."""
-        size = tile_size(HELD * len(noise) * model.width, x.itemsize)
-        with torch.inference_mode(False), torch.no_grad():
-            parts = [each.clone().split(size) for each in (x, *([] if kept is None else [kept]))]
-            return torch.cat([function(*some) for some in zip(*parts, strict=True)])
+
+def _tiled(function, model, n_draws, *rows):
+    """Apply a function that takes gradients to tensors of rows, tile by tile, in inference mode too."""
+    size = tile_size(HELD * n_draws * model.width, model.scale.itemsize)
+    with torch.inference_mode(False), torch.no_grad():
+        parts = zip(*(each.clone().split(size) for each in rows), strict=True)
+        return torch.cat([function(*some) for some in parts])
 
 
 class Amortized(Inference):
@@ -114,9 +113,6 @@ class Amortized(Inference):
 
     def parameters(self, model, x, seed):
         return model.encode(x)
-
-    def completed(self, model, x, noise, kept, seed):
-        return Completed(model.encode(x), noise)
 
     def _found(self, model, x, noise, kept, seed):
         return model.encode(x)
@@ -128,14 +124,15 @@ class SemiAmortized(Inference):
     keeps = True
 
     def _found(self, model, x, noise, kept, seed):
-        starts = model.encode(x).unsqueeze(0)
-        if kept is not None:
-            starts = torch.stack([starts[0], torch.where(kept.isnan(), starts[0], kept)])
-        return refine_from(lower_bound(model, x, noise.clone()), starts, **self._search())
+        search, starts = self.search, self._starts(model, x, kept, seed)
+        options = {"solver": search.solver, "learning_rate": search.learning_rate}
+        return refined(model, x, starts, noise, search.n_steps, **options)
 
-    def _search(self):
-        search = self.search
-        return {"n_steps": search.n_steps, "solver": search.solver, "learning_rate": search.learning_rate}
+    def _starts(self, model, x, kept, seed):
+        """Parameters, (n_starts, batch, n_parameters), of which each row begins at its best."""
+        encoded = model.encode(x)
+        starts = [encoded] if kept is None else [encoded, torch.where(kept.isnan(), encoded, kept)]
+        return torch.stack(starts)
 
 
 class Local(SemiAmortized):
@@ -143,15 +140,14 @@ class Local(SemiAmortized):
 
     encodes = False
 
-    def _found(self, model, x, noise, kept, seed):
-        start = self._start(model, x, kept, seed)
-        return refine(lower_bound(model, x, noise.clone()), start, **self._search())
+    def _starts(self, model, x, kept, seed):
+        return self._start(model, x, kept, seed).unsqueeze(0)
 
     def _start(self, model, x, kept, seed):
         fresh = None if kept is None else kept.isnan().any(-1)
         if fresh is not None and not bool(fresh.any()):
             return kept
-        guess = guessed(model, x, seed)
+        guess = _tiled(lambda part: guessed(model, part, seed), model, N_GUESSES + 1, x)
         return guess if kept is None else torch.where(fresh.unsqueeze(-1), guess, kept)
 
 
@@ -161,26 +157,32 @@ class Laplace(Local):
     family = "full"
 
     def _found(self, model, x, noise, kept, seed):
+        def found(x, start):
+            function = log_joint(model, x)
+            options = self.search._asdict()
+            return laplace(function, refine(partial(differentiated, function), start, **options))
+
         start = self._start(model, x, kept, seed)[:, : model.posterior.n_components]
-        function = log_joint(model, x)
-        return laplace(function, refine(partial(differentiated, function), start, **self._search()))
+        return _tiled(found, model, model.posterior.n_components, x, start)
 
 
 class Chains(Inference):
     """Draws of p(z | x) itself, by Markov chains that begin at draws of the encoder's posterior."""
 
     def _found(self, model, x, noise, kept, seed):
-        parameters = model.encode(x)
-        noise = self._draws(model, x, parameters, seed, N_CHAINS, N_KEPT)
-        return model.posterior.matched(model.posterior.draw(parameters, noise).z)
+        def found(x, parameters):
+            noise = self._draws(model, x, parameters, seed, N_CHAINS, N_KEPT)
+            return model.posterior.matched(model.posterior.draw(parameters, noise).z)
+
+        return _tiled(found, model, N_CHAINS, x, model.encode(x))
 
     def completed(self, model, x, noise, kept, seed):
-        size = tile_size(HELD * len(noise) * model.width, x.itemsize)
-        with torch.inference_mode(False), torch.no_grad():
-            parameters = model.encode(x)
-            parts = zip(x.split(size), parameters.split(size), strict=True)
-            drawn = torch.cat([self._draws(model, *part, seed, len(noise), 1) for part in parts], 1)
-            return Completed(parameters, noise, model.posterior.draw(parameters, drawn).z)
+        def drawn(x, parameters):
+            found = self._draws(model, x, parameters, seed, len(noise), 1)
+            return model.posterior.draw(parameters, found).z.transpose(0, 1)
+
+        parameters = model.encode(x)
+        return Completed(parameters, noise, _tiled(drawn, model, len(noise), x, parameters).transpose(0, 1))
 
     def _draws(self, model, x, parameters, seed, n_chains, n_kept):
         """Noise of draws of p(z | x), (n_chains * n_kept, batch, n_noise)."""
@@ -190,7 +192,8 @@ class Chains(Inference):
 
         return posterior_draws(
             log_weight,
-            Streams(row_keys(x, seed)),
+            # Standardised rows are the same to the last digit only by the same standardisation.
+            Streams(row_keys(x.float(), seed)),
             model.posterior.n_noise,
             n_steps=self.search.n_steps,
             n_chains=n_chains,
