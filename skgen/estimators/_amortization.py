@@ -15,7 +15,6 @@ from skgen.estimators._data import weighted_rows
 from skgen.estimators._inference import SemiAmortized
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._variational_fit import PARTS, VariationalEstimator
-from skgen.networks import UnitDecoder
 
 GAP_DRAWS = 1000
 """Draws of each row that gaps are estimated from."""
@@ -160,7 +159,6 @@ class Amortization(VariationalEstimator):
         X = self._check_input(X)
 
         def contributions(model, x):
-            assert isinstance(model.decoder, UnitDecoder)
             return [model.decoder.contributions(self._latent_moments(model, x)[0])]
 
         return self._map_rows(X, contributions, self._architecture["n_units"])[0]
@@ -189,7 +187,7 @@ class Amortization(VariationalEstimator):
         Returns
         -------
         self : object
-            The adapted estimator; ``fine_tuning_history_`` tells how it went.
+            The adapted estimator; ``fine_tuning_history_`` tells how it went, in the entries of ``history_``.
         """
         check_is_fitted(self)
         check_count(max_iter, "max_iter")

@@ -25,7 +25,15 @@ from skgen.estimators._variational_em import (
     drawn_seed,
 )
 from skgen.models import LatentVariableModel
-from skgen.networks import MLP, ConstantNetwork, ConvDecoder, UnitDecoder, UnitEncoder
+from skgen.networks import (
+    MLP,
+    ConstantNetwork,
+    ConvDecoder,
+    UnitConvDecoder,
+    UnitConvEncoder,
+    UnitDecoder,
+    UnitEncoder,
+)
 from skgen.objectives import ELBO
 from skgen.objectives.importance import elbo_parts
 from skgen.posteriors import POSTERIORS
@@ -36,9 +44,15 @@ from skgen.training.steps import Alternate
 
 GENERATORS = {**PRIORS, "normal": lambda: Normal(learned=True)}
 """Names of latent generators: the priors, of which the normal one is learnt."""
-ENCODERS = {"mlp": (32,)}
+ENCODERS = {"mlp": (32,), "conv": (4, 8)}
 """Names of encoders -> hidden layer sizes, or channels, of a unit where None are given."""
-DECODERS = ("additive", "mlp", "conv")
+DECODERS = {
+    ("additive", False): UnitDecoder,
+    ("additive", True): UnitConvDecoder,
+    ("mlp", False): MLP,
+    ("conv", True): ConvDecoder,
+}
+"""Names of decoders, and whether they convolve -> networks."""
 ROW_SOLVER = {"adamw": "adam"}
 """Solvers that differ in weight decay alone, of which posteriors have none."""
 PARTS = ("encoder", "decoder", "latent_generator")
@@ -139,7 +153,8 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         sizes = layer_sizes(ENCODERS[self.encoder] if hidden is None else hidden, "hidden_layer_sizes")
         # The layers of a decoder of all units are as wide as those of the units together.
         factor = 1 if self.decoder == "additive" else self.n_units
-        mirrored = tuple(factor * size for size in sizes[::-1])
+        kinds = self.encoder, "conv" if self._convolves else "mlp"
+        mirrored = tuple(factor * size for size in (sizes if kinds[0] == kinds[1] else ENCODERS[kinds[1]])[::-1])
         kind = INFERENCES[self.inference]
         return {
             "network": "units",
@@ -164,21 +179,25 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         decoder = self._decoder(prior.n_latent, likelihood.n_outputs)
         return LatentVariableModel(encoder, decoder, prior, posterior, likelihood, missing=self._missing)
 
+    @property
+    def _convolves(self):
+        """Whether the decoder is convolutional."""
+        return self.decoder == "conv" or (self.decoder == "additive" and self.encoder == "conv")
+
     def _encoder(self, n_inputs, posterior):
         a, n_parameters = self._architecture, posterior.n_parameters
         if a["encoder"] == "none":
             return ConstantNetwork(n_inputs, n_parameters)
         n_blocks = 2 if n_parameters == 2 * a["n_components"] else 1
         size = n_parameters // (n_blocks * a["n_units"])
-        return UnitEncoder(n_inputs, a["n_units"], a["encoder_sizes"], size, a["activation"], n_blocks=n_blocks)
+        kind, shape = (UnitConvEncoder, (a["image_shape"],)) if a["encoder"] == "conv" else (UnitEncoder, ())
+        return kind(n_inputs, a["n_units"], a["encoder_sizes"], size, *shape, a["activation"], n_blocks=n_blocks)
 
     def _decoder(self, n_latent, n_outputs):
         a = self._architecture
-        if a["decoder"] == "additive":
-            return UnitDecoder(n_latent, a["n_units"], a["decoder_sizes"], n_outputs, a["activation"])
-        if a["decoder"] == "mlp":
-            return MLP(n_latent, a["decoder_sizes"], n_outputs, a["activation"])
-        return ConvDecoder(n_latent, a["decoder_sizes"], n_outputs, a["image_shape"], a["activation"])
+        units = (a["n_units"],) if a["decoder"] == "additive" else ()
+        kind, shape = DECODERS[a["decoder"], self._convolves], (a["image_shape"],) if self._convolves else ()
+        return kind(n_latent, *units, a["decoder_sizes"], n_outputs, *shape, a["activation"])
 
     @property
     def _n_features_out(self):

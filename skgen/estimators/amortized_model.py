@@ -48,7 +48,8 @@ class AmortizedLatentModel(Amortization):
     encoder : {"mlp", "conv"}, default="mlp"
         Network of each unit.
     decoder : {"additive", "mlp", "conv"}, default="additive"
-        Units whose contributions to the likelihood's parameters add up, or one network of all latent variables.
+        Units whose contributions to the likelihood's parameters add up, each a network of the encoder's kind, or one
+        network of all latent variables.
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width) of a row, for "conv". None is a square where the number of columns
         is one, else a single line.
@@ -56,8 +57,9 @@ class AmortizedLatentModel(Amortization):
         Hidden layers of each unit's encoder, empty for a linear one; of "conv" the channels of its stages. None is
         (32,), of "conv" (4, 8).
     decoder_hidden_layer_sizes : int or array-like of int, default=None
-        Hidden layers of each unit's decoder, or of a decoder of all units. None mirrors the encoder's; a decoder of all
-        units is then as wide as those of the units together.
+        Hidden layers of each unit's decoder, or of a decoder of all units. None mirrors the encoder's, or what None
+        stands for there where the networks are of different kinds; a decoder of all units is then as wide as those of
+        the units together.
     activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
         Activation of hidden layers.
     n_draws : int, default=1
@@ -125,8 +127,6 @@ class AmortizedLatentModel(Amortization):
         Per iteration: ``elbo``, ``reconstruction`` and ``kl`` after it in nats per row, ``elbo_std``, the standard
         error of the first by noise and batches, ``elbo_fell``, 1 where it fell by more than that, ``n_e_steps`` where
         it is not fixed, ``learning_rate``, and ``validation_elbo`` where there are validation rows.
-    fine_tuning_history_ : dict of str to list of float
-        The same of the last call of ``fine_tune``.
     n_iter_ : int
         Iterations run.
     best_iter_ : int
@@ -169,7 +169,7 @@ class AmortizedLatentModel(Amortization):
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), LikelihoodSpec, list, tuple],
         "inference": [StrOptions(set(INFERENCES))],
         "encoder": [StrOptions(set(ENCODERS))],
-        "decoder": [StrOptions(set(DECODERS))],
+        "decoder": [StrOptions({name for name, _ in DECODERS})],
         "image_shape": ["array-like", None],
         "hidden_layer_sizes": [*NETWORKS["hidden_layer_sizes"], None],
         "decoder_hidden_layer_sizes": NETWORKS["decoder_hidden_layer_sizes"],
