@@ -36,7 +36,7 @@ class MixturePrior(Prior):
         self.n_clusters, self.n_init, self.floor = n_clusters, n_init, min_variance
         self.logits = nn.Parameter(torch.zeros(n_clusters))
         self.mean = nn.Parameter(torch.zeros(n_clusters, n_components))
-        # Rounded, so that the start is the same number in any dtype; on the CPU, as files are checked on no device at all.
+        # Rounded, so that the start is the same number in any dtype; files are checked on a device without numbers.
         raw = float(torch.tensor(math.log1p(-min_variance), dtype=torch.float32, device="cpu"))
         self.raw = nn.Parameter(torch.full((n_clusters, n_components), raw))
 
