@@ -19,6 +19,8 @@ NETWORKS = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "dropout": [Interval(Real, 0, 1, closed="left")],
 }
+FIRST_ORDER = {name for name, solver in SOLVERS.items() if not solver.line_search}
+"""Solvers that take the gradient of a batch as it is."""
 OPTIMISATION = {
     "solver": [StrOptions(set(SOLVERS))],
     "learning_rate": [Interval(Real, 0, None, closed="left")],

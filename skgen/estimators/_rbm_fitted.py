@@ -10,6 +10,7 @@ from skgen._spec import check_choice, check_count
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
 from skgen.estimators._density import DensityEstimator
+from skgen.estimators._fitted import FittedModule
 from skgen.estimators._imputation import drawn_tables
 from skgen.estimators._sparse import as_rows
 from skgen.estimators._warnings import warn_user
@@ -25,7 +26,7 @@ WIDEST_BRACKET = 1.0
 """Nats between two estimates of log Z above which a score is not to be trusted."""
 
 
-class FittedMachine(DensityEstimator, GradientEstimator):
+class FittedMachine(DensityEstimator, FittedModule, GradientEstimator):
     """Base that owns what a fitted :class:`~skgen.models.energy.RestrictedBoltzmannMachine` answers."""
 
     # -- parameters in the units of X ---------------------------------------------------------------------------------

@@ -5,13 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from skgen.estimators._negative_phases import NEGATIVE_PHASES
-from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
+from skgen.estimators._params import FIRST_ORDER, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._rbm_training import TrainedMachine
 from skgen.estimators._sklearn import Interval, StrOptions
-from skgen.training.optimizers import SOLVERS
 from skgen.units import HIDDEN_UNITS, VISIBLE_UNITS
-
-FIRST_ORDER = {name for name, solver in SOLVERS.items() if not solver.line_search}
 
 
 class RBM(TrainedMachine):
