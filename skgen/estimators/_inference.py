@@ -33,6 +33,11 @@ class Search(NamedTuple):
     n_steps: int
     learning_rate: float
 
+    @property
+    def thorough(self):
+        """Of rows to which no later step returns: without a line search a few steps lead nowhere."""
+        return self._replace(solver="lbfgs") if self.solver in ("adam", "sgd") else self
+
 
 class Completed(NamedTuple):
     """Latent variables of some rows: posteriors and the noise that they are drawn with, or the draws themselves."""
@@ -87,7 +92,8 @@ class Inference(ABC):
 
     def parameters(self, model, x, seed):
         """Parameters of q(z | x) of standardised rows, of which none depends on another; ``seed`` is for all draws."""
-        return self._found(model, x, search_noise(model, seed), None, seed)
+        kind = type(self)(self.search.thorough, self.kernel)
+        return kind._found(model, x, search_noise(model, seed), None, seed)
 
     def completed(self, model, x, noise, kept, seed):
         """Latent variables of a batch in training; ``kept`` are parameters from before, NaN where there are none."""

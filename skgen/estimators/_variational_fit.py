@@ -243,7 +243,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         if not (kind.keeps or self._searches_lines):
             options = {"line_search": False, "shared": batches.full, "any_draws": True}
             return training_noise(self.n_draws, model.posterior.n_noise, model.scale, generator, **options)
-        block = search_noise(model, generator.initial_seed())
+        block = search_noise(model, self._score_seed)  # the same in a fit that goes on
         if self._searches_lines:
             return lambda n_rows, generator: block, len(block)
 

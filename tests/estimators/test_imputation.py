@@ -56,12 +56,13 @@ def test_a_model_of_complete_rows_takes_incomplete_ones_and_may_go_on_with_them(
     before = estimator.score_samples(X)
     assert np.isfinite(before).all()
     assert np.isfinite(estimator.transform(X)).all()
-    learnt = configured(name, learning_rate=0).partial_fit(rows()) if "lbfgs" not in name else None
+    learnt = None if estimator._searches_lines else configured(name, learning_rate=0).partial_fit(rows())
     if learnt is not None:
         seen, codes = learnt.score_samples(rows()), learnt.transform(rows())
         learnt.partial_fit(X)
         # Weights of new inputs start at 0; columns have other moments, so that a floor of the noise moves.
-        if learnt.get_params().get("prior_fit") != "aggregate":  # that prior is fitted to the rows of each call
+        # What is fitted to the rows of each call, and not by a step of some length, moves.
+        if learnt.get_params().get("prior_fit") != "aggregate" and "amortized" not in name:
             np.testing.assert_allclose(learnt.score_samples(rows()), seen, rtol=0.05, atol=0.05)
         np.testing.assert_allclose(learnt.transform(rows()), codes, rtol=0.05, atol=0.05)
     estimator.partial_fit(X).partial_fit(rows())
@@ -71,7 +72,7 @@ def test_a_model_of_complete_rows_takes_incomplete_ones_and_may_go_on_with_them(
 @every
 def test_weights_are_repetitions_of_incomplete_rows(name):
     estimator = configured(name)
-    if estimator.early_stopping or estimator.dropout:
+    if estimator.early_stopping or getattr(estimator, "dropout", 0):
         return  # rows are held out and hidden units dropped by row
     X = holes(rows(30))
     weight = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)

@@ -140,7 +140,7 @@ def test_a_row_of_every_weight_zero_is_refused():
 
 @every
 def test_validation_rows_replace_the_fraction_and_are_recorded(name):
-    bound = {"vae-iwae": "iwae", "vae-dreg": "iwae"}.get(name, "elbo" if name.startswith("vae") else "reconstruction")
+    bound = {"vae-iwae": "iwae", "vae-dreg": "iwae"}.get(name, "reconstruction" if "autoencoder" in name else "elbo")
     monitored = f"validation_{bound}"
     plain, watched = configured(name, early_stopping=False), configured(name, early_stopping=False)
     plain.fit(rows())
@@ -157,7 +157,7 @@ def test_validation_rows_replace_the_fraction_and_are_recorded(name):
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(name):
     kept = []
     estimator = configured(name, early_stopping=True, n_iter_no_change=3, tol=0.0, max_iter=60)
-    if estimator.solver != "lbfgs":
+    if not estimator._searches_lines:
         estimator.set_params(learning_rate=0.3)
     estimator.set_callbacks(Calls(lambda run: kept.append(run.parameters.value.clone())))
     estimator.fit(rows(), X_val=rows(20, seed=9))
