@@ -39,6 +39,10 @@ ALIKE = {
     "stack-one": "stack",
     "classifier-random": "classifier",
     "labelled-iwae": "labelled",
+    "amortized-lines": "amortized-local",
+    "amortized-laplace": "amortized-local",
+    "amortized-aggressive": "amortized",
+    "amortized-stopping": "vae-early-stopping",
 }
 """Configurations that differ from another one in a number or a formula, and not in what they do with arrays.
 
