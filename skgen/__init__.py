@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skgen.estimators.factor_analysis import FactorAnalysis
     from skgen.estimators.factor_mixture import MixtureOfFactorAnalyzers
     from skgen.estimators.gaussian_mixture import GaussianMixture
+    from skgen.estimators.mutual_information import MutualInformation
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
     from skgen.estimators.rbm import RBM
     from skgen.estimators.rbm_stack import RBMStack
@@ -29,6 +30,7 @@ _ESTIMATORS = {
     "FactorAnalysis": "skgen.estimators.factor_analysis",
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
     "MixtureOfFactorAnalyzers": "skgen.estimators.factor_mixture",
+    "MutualInformation": "skgen.estimators.mutual_information",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
     "RBM": "skgen.estimators.rbm",
     "RBMStack": "skgen.estimators.rbm_stack",
@@ -46,6 +48,7 @@ __all__ = [
     "FactorAnalysis",
     "GaussianMixture",
     "MixtureOfFactorAnalyzers",
+    "MutualInformation",
     "ProbabilisticPCA",
     "RBMStack",
     "RBMStackClassifier",

@@ -8,11 +8,11 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.contracts.checks import WARNINGS, assert_no_excuses, run, unyielded
-from tests.estimators.configurations import CLASSIFIERS, CONFIGURATIONS, ESTIMATORS, LABELLED
+from tests.estimators.configurations import CLASSIFIERS, CONFIGURATIONS, ESTIMATORS, LABELLED, PAIRED
 
 pytestmark = [pytest.mark.filterwarnings(each) for each in WARNINGS]
 
-EVERY = CONFIGURATIONS | CLASSIFIERS | LABELLED
+EVERY = CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED
 ALIKE = {
     "vae-fixed": "vae-shared",
     "vae-network": "vae",

@@ -12,6 +12,7 @@ from skgen import (
     FactorAnalysis,
     GaussianMixture,
     MixtureOfFactorAnalyzers,
+    MutualInformation,
     ProbabilisticPCA,
     RBMStack,
     RBMStackClassifier,
@@ -75,6 +76,10 @@ def labelled(n_components=2, **parameters):
 def amortized(n_units=2, **parameters):
     small = {"unit_size": 1, "hidden_layer_sizes": 4, "max_iter": 5, "refine_steps": 4, "n_score_draws": 16}
     return AmortizedLatentModel(n_units, **small | {"random_state": 0} | parameters)
+
+
+def information(bound="infonce", **parameters):
+    return MutualInformation(bound, **SMALL | parameters)
 
 
 CONFIGURATIONS = {
@@ -210,6 +215,14 @@ LABELLED = {
 }
 """Estimators of rows that come with labels."""
 
+PAIRED = {
+    "information": information(),
+    "information-batches": information("donsker-varadhan", batch_size=10),
+    "information-nwj": information("nwj", early_stopping=False),
+    "information-smile": information("smile", critic="concatenated"),
+}
+"""Estimators of the dependence between rows and their partners."""
+
 STACKS = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBMStack)]
 """Configurations of stacks of Boltzmann machines, which learn them one after the other."""
 RESTARTED = ["vae-restarts"]
@@ -239,7 +252,7 @@ ESTIMATORS = [
 
 def configured(name, **parameters):
     """A new estimator of a configuration, with other parameters where given."""
-    return clone((CONFIGURATIONS | CLASSIFIERS | LABELLED)[name]).set_params(**parameters)
+    return clone((CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED)[name]).set_params(**parameters)
 
 
 def rows(n_rows=40, n_features=5, *, seed=0, dtype=np.float64):

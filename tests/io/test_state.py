@@ -21,7 +21,7 @@ from skgen.meta import (
     GenerativeRegressor,
 )
 from skgen.priors import Mixture
-from tests.estimators.configurations import CLASSIFIERS, CONFIGURATIONS, ESTIMATORS, rows
+from tests.estimators.configurations import CLASSIFIERS, CONFIGURATIONS, ESTIMATORS, PAIRED, rows
 
 X, Y = rows(), np.arange(40) % 2
 META = {
@@ -36,7 +36,7 @@ META = {
         make_pipeline(StandardScaler(), VariationalAutoencoder(hidden_layer_sizes=(4,), max_iter=2, random_state=0)),
     )
 }
-ALL = CONFIGURATIONS | CLASSIFIERS | META
+ALL = CONFIGURATIONS | CLASSIFIERS | PAIRED | META
 
 
 def same(one, other):
