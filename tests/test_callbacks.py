@@ -23,9 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skgen._files
-from skgen import Autoencoder, GaussianMixture, VariationalAutoencoder
+from skgen import AmortizedLatentModel, Autoencoder, GaussianMixture, VariationalAutoencoder
 from skgen.callbacks import STEPS, Checkpoint, EarlyStopping, LossMonitor, TimeBudget
 from skgen.likelihoods import Gaussian
+from skgen.priors import Mixture
 
 X, y = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (8,), "batch_size": 32, "random_state": 0, "n_iter_no_change": np.inf}
@@ -41,6 +42,11 @@ def autoencoder(**params):
 
 def mixture(**params):
     return GaussianMixture(**{"n_components": 3, "max_iter": 8, "tol": 0.0, "random_state": 0} | params)
+
+
+def units(**params):
+    small = {"n_units": 2, "unit_size": 1, "hidden_layer_sizes": (4,), "refine_steps": 3, "max_iter": 5}
+    return AmortizedLatentModel(**SMALL | small | params)
 
 
 class Killed(BaseException):
@@ -411,6 +417,15 @@ CASES = {
         {},
         [EarlyStopping("kl", mode="min", patience=9), EarlyStopping("reconstruction", patience=4)],
     ),
+    "units": (units, {"latent_generator": Mixture(2, pretraining=2)}, {}, []),
+    "units, posteriors of rows": (units, {"inference": "local", "latent_generator": "normal"}, {}, []),
+    "units, line searches": (
+        units,
+        {"inference": "semi_amortized", "e_solver": "cg", "m_solver": "bfgs"},
+        {"sample_weight": WEIGHTS},
+        [],
+    ),
+    "units, chains": (units, {"inference": "mcmc", "latent_generator": "normal", "batch_size": None}, {}, []),
     "mixture": (mixture, {}, {}, []),
     "mixture, weights and prior": (
         mixture,

@@ -92,7 +92,7 @@ class VariationalLoss(TermsLoss):
         if self.kept is not None and "kept" in buffers and buffers["kept"].shape == self.kept.shape:
             self.kept.copy_(buffers["kept"])
         self.statistics = {
-            name.removeprefix("statistics."): value.to(self.model.scale)
+            name.removeprefix("statistics."): value.to(self.model.scale.device)
             for name, value in buffers.items()
             if name.startswith("statistics.")
         }
