@@ -114,7 +114,8 @@ class StackLearner(DensityEstimator, FittedModule):
         if before or (self.fine_tuning is not None and not partial):
             machines = self.rbms_ if before else [layer.machine for layer in stages]
             stages.append(self._fine_tuning(data, machines, before or {}, random_state, partial=partial))
-        origin = "" if fresh else digest([self.weights_, self.history_])
+        # Only a checkpoint asks for it, which a chunk has none of; a long history takes long to digest.
+        origin = "" if fresh or partial else digest([self.weights_, self.history_])
         return StackRun(stages, resolve_device(self.device), origin=origin, before=self.history_ if before else None)
 
     def _fine_tuning(self, data, machines, before, random_state, *, partial):

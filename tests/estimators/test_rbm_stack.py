@@ -274,11 +274,11 @@ def test_chunks_go_on_identically_after_a_round_trip(kind):
     assert whole.history_.keys() == stored.history_.keys()
 
 
-@pytest.mark.parametrize("size", [7, 100, 200])
-def test_chunks_of_any_size_learn(size):
+@pytest.mark.parametrize(("size", "n_passes"), [(7, 5), (100, 20), (200, 20)])
+def test_chunks_of_any_size_learn(size, n_passes):
     X = binary(400)
     estimator = stack(learning_rate=0.3)
-    for _ in range(20):
+    for _ in range(n_passes):
         for start in range(0, len(X), size):
             estimator.partial_fit(X[start : start + size])
     mean = X.mean(axis=0)

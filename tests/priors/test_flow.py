@@ -17,15 +17,17 @@ def flow(transform, generator, n_components=2):
     return perturbed(prior, generator)
 
 
-@TRANSFORMS
-def test_in_two_dimensions_it_integrates_to_one_and_draws_have_its_moments(transform, generator):
+@pytest.mark.parametrize(("transform", "reach"), [("spline", 8), ("affine", 12)])
+def test_in_two_dimensions_it_integrates_to_one_and_draws_have_its_moments(transform, reach, generator):
     prior = flow(transform, generator)
-    line = torch.linspace(-12, 12, 961, dtype=torch.float64)
+    n = 80 * reach + 1
+    line = torch.linspace(-reach, reach, n, dtype=torch.float64)
     z = torch.cartesian_prod(line, line)
     with torch.no_grad():
-        mass = prior.log_prob(z).exp() * (line[1] - line[0]) ** 2
+        # Parts that stay in the cache are several times faster than all points at once.
+        mass = torch.cat([prior.log_prob(part) for part in z.split(2**13)]).exp() * (line[1] - line[0]) ** 2
         draws = prior.sample(20000, generator=generator, like=z)
-    coarse = 4 * mass.view(961, 961)[::2, ::2].sum()
+    coarse = 4 * mass.view(n, n)[::2, ::2].sum()
     # Splines have kinks in their second derivative: what half the points change tells the error of the rule.
     assert abs(mass.sum() - 1) < 1e-8 + abs(mass.sum() - coarse) < 1e-3
     for function in (torch.clone, torch.square, torch.sin, lambda z: z.prod(-1, keepdim=True)):
