@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
     from skgen.estimators.factor_analysis import FactorAnalysis
     from skgen.estimators.factor_mixture import MixtureOfFactorAnalyzers
+    from skgen.estimators.gan import GenerativeAdversarialNetwork
     from skgen.estimators.gaussian_mixture import GaussianMixture
     from skgen.estimators.mutual_information import MutualInformation
     from skgen.estimators.probabilistic_pca import ProbabilisticPCA
@@ -29,6 +30,7 @@ _ESTIMATORS = {
     "BayesianGaussianMixture": "skgen.estimators.bayesian_mixture",
     "FactorAnalysis": "skgen.estimators.factor_analysis",
     "GaussianMixture": "skgen.estimators.gaussian_mixture",
+    "GenerativeAdversarialNetwork": "skgen.estimators.gan",
     "MixtureOfFactorAnalyzers": "skgen.estimators.factor_mixture",
     "MutualInformation": "skgen.estimators.mutual_information",
     "ProbabilisticPCA": "skgen.estimators.probabilistic_pca",
@@ -47,6 +49,7 @@ __all__ = [
     "BayesianGaussianMixture",
     "FactorAnalysis",
     "GaussianMixture",
+    "GenerativeAdversarialNetwork",
     "MixtureOfFactorAnalyzers",
     "MutualInformation",
     "ProbabilisticPCA",

@@ -5,7 +5,7 @@ that memory grows with the number of rows and not with its square, as long as no
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -42,6 +42,19 @@ def gaussian_kernel(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
     return torch.exp(squared_distances(x, y, accuracy) * (-0.5 / bandwidth**2))
 
 
+def scales_kernel(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> Tensor:
+    r"""The mean of :math:`(1 + |x - y|^2 / 2 h^2)^{-1}` over bandwidths h, (n, m): it sees differences of each size.
+
+    Each is a mixture of Gaussian kernels, and costs a division in the place of an exponential (Binkowski et al. 2018,
+    https://arxiv.org/abs/1801.01401).
+    """
+    distances = squared_distances(x, y, math.sqrt(torch.finfo(x.dtype).eps) * min(bandwidths) ** 2)
+    total = torch.zeros_like(distances)
+    for bandwidth in bandwidths:
+        total += (distances * (0.5 / bandwidth**2)).add_(1).reciprocal_()
+    return total / len(bandwidths)
+
+
 def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
     r""":math:`(x \cdot y / d + 1)^3` of rows of d features, (n, m); it compares the first three moments."""
     return (x @ y.mT / x.shape[1] + 1) ** 3
@@ -56,6 +69,32 @@ def median_distance(x: Tensor) -> float:
     distances = torch.pdist(x.detach())
     apart = distances[distances > 0]
     return float(apart.median()) if len(apart) else 1.0
+
+
+def nearest_distance(x: Tensor) -> float:
+    """The median distance of a row to the nearest one that is not equal to it; 1 if all rows are equal.
+
+    Memory grows with the square of the number of rows.
+    """
+    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.masked_fill(distances == 0, math.inf).amin(1)
+    apart = nearest[nearest < math.inf]
+    return float(apart.median()) if len(apart) else 1.0
+
+
+def mean_of_products(
+    x: Tensor, y: Tensor, kernel: Kernel, share: Tensor | None = None, other: Tensor | None = None
+) -> Tensor:
+    """The mean of k over all pairs of a row of x and a row of y, with shares of the rows that add up to 1, a scalar."""
+    share = x.new_full((len(x),), 1 / len(x)) if share is None else share
+    other = y.new_full((len(y),), 1 / len(y)) if other is None else other
+    blocks = list(zip(y.split(BLOCK), other.split(BLOCK), strict=True))
+    means = [
+        part @ kernel(rows, columns) @ of_columns
+        for rows, part in zip(x.split(BLOCK), share.split(BLOCK), strict=True)
+        for columns, of_columns in blocks
+    ]
+    return torch.stack(means).sum()
 
 
 def mean_discrepancy(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:

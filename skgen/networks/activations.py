@@ -52,6 +52,24 @@ class ReLU(Activation):
         return y, lambda gradient: _aten.threshold_backward(gradient, y, 0)
 
 
+class LeakyReLU(Activation):
+    """x where positive, 0.2 x elsewhere: what critics of generators have had since Radford et al. (2016).
+
+    It lets a gradient through wherever a row is, https://arxiv.org/abs/1511.06434.
+    """
+
+    in_place = True
+    slope = 0.2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.slope)
+
+    def trace(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        y = F.leaky_relu_(x, self.slope)
+        # The value has the sign of x, which is no longer there.
+        return y, lambda gradient: _aten.leaky_relu_backward(gradient, y, self.slope, True)
+
+
 class Tanh(Activation):
     """Hyperbolic tangent."""
 
@@ -112,6 +130,7 @@ class Gated(Activation):
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": ReLU(),
+    "leaky_relu": LeakyReLU(),
     "tanh": Tanh(),
     "sigmoid": Sigmoid(),
     "silu": SiLU(),

@@ -8,11 +8,18 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.contracts.checks import WARNINGS, assert_no_excuses, run, unyielded
-from tests.estimators.configurations import CLASSIFIERS, CONFIGURATIONS, ESTIMATORS, LABELLED, PAIRED
+from tests.estimators.configurations import (
+    ADVERSARIAL_LABELLED,
+    CLASSIFIERS,
+    CONFIGURATIONS,
+    ESTIMATORS,
+    LABELLED,
+    PAIRED,
+)
 
 pytestmark = [pytest.mark.filterwarnings(each) for each in WARNINGS]
 
-EVERY = CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED
+EVERY = CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED | ADVERSARIAL_LABELLED
 ALIKE = {
     "vae-fixed": "vae-shared",
     "vae-network": "vae",
@@ -43,6 +50,8 @@ ALIKE = {
     "amortized-laplace": "amortized-local",
     "amortized-aggressive": "amortized",
     "amortized-stopping": "vae-early-stopping",
+    "gan-hinge": "gan",
+    "gan-least-squares": "gan",
 }
 """Configurations that differ from another one in a number or a formula, and not in what they do with arrays.
 

@@ -1,6 +1,7 @@
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,10 @@ from skgen.distributions.mean_discrepancy import (
     divided_discrepancies,
     gaussian_kernel,
     mean_discrepancy,
+    mean_of_products,
     median_distance,
+    nearest_distance,
+    scales_kernel,
     squared_distances,
 )
 from tests.oracles import within
@@ -139,3 +143,34 @@ def test_single_precision_agrees_with_double(generator):
     x, y = normal(50, 3, generator=generator), normal(40, 3, generator=generator) + 1
     expected = mean_discrepancy(x, y, KERNELS[0]).float()
     torch.testing.assert_close(mean_discrepancy(x.float(), y.float(), KERNELS[0]), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_mean_of_products_weighs_pairs_by_the_shares_of_their_rows(generator):
+    x, y = normal(9, 3, generator=generator), normal(6, 3, generator=generator)
+    kernel = partial(gaussian_kernel, bandwidth=1.5)
+    times = torch.tensor([1, 2, 0, 3, 1, 1, 4, 1, 2])
+    share, repeated = times / times.sum().double(), x.repeat_interleave(times, 0)
+    torch.testing.assert_close(mean_of_products(x, y, kernel, share), kernel(repeated, y).mean())
+    torch.testing.assert_close(mean_of_products(y, x, kernel, None, share), kernel(repeated, y).mean())
+    torch.testing.assert_close(mean_of_products(x, y, kernel), kernel(x, y).mean())
+
+
+def test_the_kernel_of_many_scales_is_a_mean_of_mixtures_of_gaussian_kernels(generator):
+    """1 / (1 + d / 2) is the mean of exp(-d t / 2) over exponential t, by Gauss-Laguerre quadrature."""
+    x, y = normal(4, 3, generator=generator), normal(5, 3, generator=generator)
+    points, weights = np.polynomial.laguerre.laggauss(60)
+    expected = sum(
+        weight * gaussian_kernel(x, y, bandwidth / point**0.5) / 2
+        for bandwidth in (2.0, 5.0)
+        for point, weight in zip(points, weights, strict=True)
+    )
+    torch.testing.assert_close(scales_kernel(x, y, (2.0, 5.0)), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(scales_kernel(x, x, (0.1, 9.0)).diagonal(), torch.ones(4, dtype=torch.float64))
+
+
+def test_the_nearest_distance_is_that_to_the_next_row_which_is_not_equal():
+    x = torch.tensor([[0.0], [0.0], [1.0], [3.0], [7.0]])
+    assert nearest_distance(x) == 1
+    assert nearest_distance(torch.ones(3, 2)) == 1
+    assert nearest_distance(torch.ones(1, 2)) == 1

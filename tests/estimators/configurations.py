@@ -11,6 +11,7 @@ from skgen import (
     BayesianGaussianMixture,
     FactorAnalysis,
     GaussianMixture,
+    GenerativeAdversarialNetwork,
     MixtureOfFactorAnalyzers,
     MutualInformation,
     ProbabilisticPCA,
@@ -80,6 +81,11 @@ def amortized(n_units=2, **parameters):
 
 def information(bound="infonce", **parameters):
     return MutualInformation(bound, **SMALL | parameters)
+
+
+def gan(n_components=2, **parameters):
+    small = {"n_score_draws": 100, "inversion_steps": 10}
+    return GenerativeAdversarialNetwork(n_components, **SMALL | small | parameters)
 
 
 CONFIGURATIONS = {
@@ -199,6 +205,17 @@ AMORTIZED = {
 """Latent-variable models of units, learnt by variational EM."""
 CONFIGURATIONS |= AMORTIZED
 
+ADVERSARIAL = {
+    "gan": gan(),
+    "gan-wasserstein": gan(loss="wasserstein-gp", activation="silu", n_critic_steps=2),
+    "gan-hinge": gan(loss="hinge", max_grad_norm=1.0),
+    "gan-least-squares": gan(loss="least-squares", precision="float64", weight_decay=0.01),
+    "gan-conv": gan(network="conv", hidden_layer_sizes=(3, 4), bounded=True),
+    "gan-encoder": gan(encoder=True),
+}
+"""Pairs of a generator and a critic."""
+CONFIGURATIONS |= ADVERSARIAL
+
 CLASSIFIERS = {
     "classifier": classifier(stack((16,))),
     "classifier-random": classifier(stack((16,)), pretrained=False, dropout=0.1),
@@ -223,6 +240,12 @@ PAIRED = {
 }
 """Estimators of the dependence between rows and their partners."""
 
+ADVERSARIAL_LABELLED = {
+    "gan-conditional": gan(conditional=True),
+    "gan-conditional-wasserstein": gan(conditional=True, loss="wasserstein-gp", n_critic_steps=2),
+}
+"""Those of them that learn rows given their class."""
+
 STACKS = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBMStack)]
 """Configurations of stacks of Boltzmann machines, which learn them one after the other."""
 RESTARTED = ["vae-restarts"]
@@ -230,12 +253,12 @@ RESTARTED = ["vae-restarts"]
 NETWORKS = [
     name
     for name, estimator in CONFIGURATIONS.items()
-    if hasattr(estimator, "hidden_layer_sizes") and name not in STACKS + RESTARTED
+    if hasattr(estimator, "hidden_layer_sizes") and name not in STACKS + RESTARTED + [*ADVERSARIAL]
 ]
 """Configurations that learn by gradient steps over epochs, in one run."""
 MACHINES = [name for name, estimator in CONFIGURATIONS.items() if isinstance(estimator, RBM)]
 """Configurations of Boltzmann machines, which learn by gradient steps too."""
-EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + RESTARTED + MACHINES + STACKS]
+EXACT = [name for name in CONFIGURATIONS if name not in NETWORKS + RESTARTED + MACHINES + STACKS + [*ADVERSARIAL]]
 """Configurations that learn by iterations of EM."""
 
 CLOSED_FORM = ["pca", "pca-two", "pca-share", "pca-mle", "pca-ard"]
@@ -252,7 +275,9 @@ ESTIMATORS = [
 
 def configured(name, **parameters):
     """A new estimator of a configuration, with other parameters where given."""
-    return clone((CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED)[name]).set_params(**parameters)
+    return clone((CONFIGURATIONS | CLASSIFIERS | LABELLED | PAIRED | ADVERSARIAL_LABELLED)[name]).set_params(
+        **parameters
+    )
 
 
 def rows(n_rows=40, n_features=5, *, seed=0, dtype=np.float64):

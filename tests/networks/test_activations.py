@@ -5,6 +5,7 @@ from skgen.networks.activations import ACTIVATIONS, Activation
 
 X = torch.tensor([[-2.0, -0.5, 0.0, 0.5, 2.0]], dtype=torch.float64)
 FORMULAS = {
+    "leaky_relu": lambda x: torch.where(x > 0, x, 0.2 * x),
     "relu": lambda x: x.clamp_min(0),
     "tanh": lambda x: (torch.exp(2 * x) - 1) / (torch.exp(2 * x) + 1),
     "sigmoid": lambda x: 1 / (1 + torch.exp(-x)),

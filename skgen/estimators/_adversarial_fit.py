@@ -1,0 +1,188 @@
+"""How a generator and a critic are made from parameters, and learn from rows."""
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skgen.estimators._adversarial import AdversarialLoss, Drawing, turns
+from skgen.estimators._adversarial_fitted import FittedAdversary
+from skgen.estimators._adversarial_score import (
+    MOST_COMPARED,
+    bandwidths_of,
+    coverage_of,
+    epoch_distance,
+    spread_out,
+)
+from skgen.estimators._arrays import as_array, as_tensor
+from skgen.estimators._data import numbered, shares
+from skgen.estimators._labelled_rows import LabelledRows
+from skgen.estimators._network_kinds import ChosenNetworks, networks
+from skgen.estimators._warnings import warn_user
+from skgen.models.adversarial import AdversarialModel
+from skgen.objectives.adversarial import GAMES
+
+FEWEST_VALIDATED = 50
+"""Rows held out for validation below which a discrepancy tells little."""
+COLLAPSED = 0.5
+"""Coverage below which a warning says so."""
+
+
+class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
+    """Base of the estimators that learn by a game; the parameters are those of a subclass."""
+
+    _standardization_names = ("shift", "scale")
+    _continued = {
+        "n_components": "n_components",
+        "network": "network",
+        "image_shape": "image_shape",
+        "encoder_sizes": "hidden_layer_sizes",
+        "decoder_sizes": "generator_hidden_layer_sizes",
+        "activation": "activation",
+        "encoder": "encoder",
+        "bounded": "bounded",
+        "conditional": "conditional",
+    }
+    _constants_become = "generated as that constant"
+    dropout = 0.0
+
+    # -- assembly ---------------------------------------------------------------------------------------------
+
+    @property
+    def _asks_labels(self):
+        return self.conditional
+
+    @property
+    def _solvers(self):
+        return {"solver": "adam"}
+
+    def _decoder_sizes(self):
+        return self.generator_hidden_layer_sizes, "generator_hidden_layer_sizes"
+
+    def _decide(self):
+        if self.conditional and len(self.classes_) < 2:
+            raise ValueError(
+                f"y has one class, {self.classes_[0]!r}, and conditional=True learns what tells classes apart: pass "
+                "rows of two classes or more, or set conditional=False."
+            )
+        if GAMES[self.loss].between and self.gradient_penalty == 0:
+            raise ValueError(
+                f"loss={self.loss!r} has no bound with gradient_penalty=0: choose a positive one, or another loss."
+            )
+        extra = {"conditional": self.conditional, "encoder": self.encoder, "bounded": self.bounded}
+        self._architecture = self._network_sizes() | extra
+
+    def _build_model(self, n_features):
+        a, n_classes = self._architecture, len(self.classes_) if self._architecture["conditional"] else 0
+        widths = (n_features, 1 + n_classes), (a["n_components"] + n_classes, n_features)
+        critic, generator = networks(a, *widths)
+        encoder = networks(a, (n_features, a["n_components"]), widths[1])[0] if a["encoder"] else None
+        return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, bounded=a["bounded"])
+
+    def _column_moments(self, moments):
+        """What a model is standardised by."""
+        columns = (torch.from_numpy(part) for part in (moments.mean, moments.scale, moments.low, moments.high))
+        return columns, {"common": self._architecture["network"] == "conv"}
+
+    def _start_model(self, model, moments, generator, *, partial):
+        columns, options = self._column_moments(moments)
+        model.reset(generator)
+        model.initialize(*columns, **options)
+
+    def _move_model(self, model, moments, old):
+        columns, options = self._column_moments(moments)
+        model.restandardize(*columns, **options)
+
+    def _prepared_model(self, X, weight, random_state, *, fresh, partial):
+        few = fresh or self.n_samples_seen_ < MOST_COMPARED
+        model = super()._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
+        if few:
+            self.bandwidths_ = bandwidths_of(self._standardized(model, X[spread_out(len(X))]))
+        return model
+
+    def _standardized(self, model, rows):
+        """Rows of an array as the model takes them."""
+        shift, scale = (self._standardization[name].astype(rows.dtype) for name in self._standardization_names)
+        return as_tensor((rows - shift) / scale).to(model.scale)
+
+    # -- training ---------------------------------------------------------------------------------------------
+
+    def _split(self, data, random_state, *, partial):
+        X, weight, X_val, *targets = data
+        if (
+            self.early_stopping
+            and not partial
+            and self._n_validated(X, X_val) < (FEWEST_VALIDATED, 2)[X_val is not None]
+        ):
+            warn_user(
+                f"n_samples = {len(X)} with validation_fraction={self.validation_fraction} leaves too few rows to "
+                "validate on: training goes on without early stopping. Pass more rows, or set early_stopping=False.",
+                ConvergenceWarning,
+            )
+            return X, weight, None, *targets[:1]
+        return super()._split(data, random_state, partial=partial)
+
+    def _n_validated(self, X, X_val):
+        """Number of rows to validate on, counting rows as often as they would be repeated or not at all."""
+        if X_val is not None:
+            return len(X_val)
+        n_rows = len(X) if len(X) > self.batch_size else numbered(X).max() + 1
+        return n_rows * self.validation_fraction
+
+    def _loss(self, model, batches, generator):
+        game, weight = GAMES[self.loss](), self.gradient_penalty
+        drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
+        n_drawn = self.batch_size if batches.full else None
+        loss = AdversarialLoss(model, game, game.penalty_weight if weight is None else weight, drawing, n_drawn)
+        loss.codes = batches.target
+        return loss
+
+    def _step(self, model, parameters, loss):
+        n_critic_steps = loss.game.n_critic_steps if self.n_critic_steps is None else self.n_critic_steps
+        return turns(model, parameters, loss, self, n_critic_steps=n_critic_steps, ema_decay=self.ema_decay)
+
+    def _measures(self, loss, data, validation, model, *, shared, seed):
+        (X, weight, *codes), name = (data, "score") if validation is None else (validation, "validation_score")
+        if validation is None and loss.codes is not None:
+            codes = [as_array(loss.codes)]
+        some = spread_out(len(X))
+        share = shares(None if weight is None else weight[some], len(some)).to(model.scale)
+        condition = loss.drawing.condition(as_tensor(codes[0][some]).to(share.device)) if codes else None
+        distance = epoch_distance(
+            model,
+            self._standardized(model, X[some]),
+            share,
+            condition,
+            loss.drawing,
+            self.bandwidths_,
+            sample=validation is not None,
+            seed=seed,
+        )
+        return lambda: {name: distance()}
+
+    def _salvaged(self, run, data):
+        if run.best is None:
+            return {}
+        run.keep_best()
+        self._store(run)
+        self._describe_data(data)
+        del self.training_state_  # it is that of the weights which diverged
+        return vars(self).copy()
+
+    def _describe(self, model, X, weight):
+        rows = np.unique(X[spread_out(len(X))], axis=0)
+        self.coverage_ = float("nan")
+        if len(rows) > FEWEST_VALIDATED:
+            generator = torch.Generator(model.scale.device).manual_seed(self._score_seed)
+            drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
+            with torch.inference_mode():
+                drawn = model.drawn(*drawing(MOST_COMPARED, generator))
+            self.coverage_ = coverage_of(as_array(self._standardized(model, rows)), as_array(drawn))
+
+    def _doubts(self, run):
+        yield from super()._doubts(run)
+        if self.coverage_ < COLLAPSED:
+            yield (
+                f"Drawn rows come near only {100 * self.coverage_:.0f} % of the training rows: the generator has "
+                "collapsed to few modes, or has not learnt enough. Raise max_iter, gradient_penalty or n_critic_steps, "
+                "or try another loss."
+            )

@@ -1,0 +1,131 @@
+"""A generator of rows, and the critic that it learns from."""
+
+from torch import Generator, Tensor, nn
+
+from skgen.models.base import joined
+from skgen.networks.base import Network
+
+
+class AdversarialModel(nn.Module):
+    r"""Rows :math:`x = g(z)` with z standard normal, and a critic T(x) of how real rows look.
+
+    The model draws by ``average``, a moving average of the weights of the ``generator`` that plays against the critic.
+    Rows named ``x`` are standardised, and so are those that the networks give; constant columns are 0 in both.
+
+    With classes, a condition is a row of 0 and 1 for each row. The generator sees it beside z, and the critic has an
+    output for each class, which counts for its rows, beside the one that counts for all (Miyato and Koyama 2018,
+    https://arxiv.org/abs/1802.05637).
+
+    Parameters
+    ----------
+    critic : Network
+        From features to 1 output and one for each class.
+    generator, average : Network
+        Alike, from components and classes to features.
+    encoder : Network or None
+        From features to components: the inverse of the generator, where there is one to learn.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    varying: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(
+        self,
+        critic: Network,
+        generator: Network,
+        average: Network,
+        encoder: Network | None = None,
+        *,
+        bounded: bool = False,
+    ) -> None:
+        super().__init__()
+        self.critic, self.generator, self.average, self.encoder = critic, generator, average, encoder
+        self.bounded = bounded
+        zeros = critic.head[0].new_zeros(critic.n_inputs)
+        for name, value in (("shift", 0), ("scale", 1), ("varying", 1), ("low", -1), ("high", 1)):
+            self.register_buffer(name, zeros + value)
+
+    @property
+    def n_latent(self) -> int:
+        """Number of latent variables."""
+        return self.generator.n_inputs - (self.critic.n_outputs - 1)
+
+    @property
+    def width(self) -> int:
+        """Most numbers held per row at once, for sizing tiles."""
+        return max(self.critic.width, self.generator.width)
+
+    def reset(self, generator: Generator) -> None:
+        """Draw initial parameters from the generator of random numbers."""
+        for network in (self.critic, self.generator, self.encoder):
+            if network is not None:
+                network.reset(generator)
+        self.average.load_state_dict(self.generator.state_dict())
+
+    def initialize(self, mean: Tensor, spread: Tensor, low: Tensor, high: Tensor, *, common: bool = False) -> None:
+        """Set the standardisation from each column's mean, standard deviation (0: constant) and range.
+
+        With ``common`` all columns have one shift and one scale, as the pixels of an image should.
+        """
+        varying = spread > 0
+        if common and bool(varying.any()):
+            mean, spread = mean.mean().expand_as(mean), spread.square().mean().sqrt().expand_as(spread)
+        scale = spread.where(varying, 1.0)
+        for buffer, value in ((self.shift, mean), (self.scale, scale), (self.varying, varying)):
+            buffer.copy_(value)
+        self.shift.copy_(mean.where(varying, low))
+        self.low.copy_((low - self.shift) / self.scale)
+        self.high.copy_((high - self.shift) / self.scale)
+
+    def restandardize(self, mean: Tensor, spread: Tensor, low: Tensor, high: Tensor, *, common: bool = False) -> None:
+        """Move to a new standardisation; first and last layers change so that the function in user units does not.
+
+        Bounds have no layer that could make up for a change: where rows are bounded, they move with the range.
+        """
+        shift, scale, varying = self.shift.clone(), self.scale.clone(), self.varying.clone()
+        self.initialize(mean, spread, low, high, common=common)
+        for network in (self.critic, self.encoder):
+            if network is not None:
+                network.absorb_input(self.scale / scale, (self.shift - shift) / scale)
+        if self.bounded:
+            return
+        for network in (self.generator, self.average):
+            weight, bias = network.head
+            ratio = varying * scale / self.scale
+            weight.mul_(ratio)
+            bias.mul_(ratio).add_((shift - self.shift) / self.scale)
+
+    def standardize(self, rows: Tensor) -> Tensor:
+        """Rows in the user's units to standardised rows."""
+        return (rows - self.shift) / self.scale
+
+    def unstandardize(self, x: Tensor) -> Tensor:
+        """Standardised rows to the user's units."""
+        return x * self.scale + self.shift
+
+    def scores(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The critic's scores of standardised rows, (batch, features) to (batch,)."""
+        return self.scored(self.critic(x), condition)
+
+    def scored(self, outputs: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Scores from the critic's outputs, (batch, 1 + classes) to (batch,)."""
+        scores = outputs[..., 0]
+        return scores if condition is None else scores + (outputs[..., 1:] * condition).sum(-1)
+
+    def shaped(self, outputs: Tensor) -> Tensor:
+        """A generator's outputs as standardised rows: constants where columns are constant, and within bounds."""
+        if self.bounded:
+            middle, reach = (self.low + self.high) / 2, (self.high - self.low) / 2
+            outputs = middle + reach * outputs.tanh()
+        return outputs * self.varying
+
+    def drawn(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The averaged generator's standardised rows for latent ones, (..., components) to (..., features)."""
+        return self.shaped(self.average(joined(z, condition)))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The same in the user's units."""
+        return self.unstandardize(self.drawn(z, condition))
