@@ -41,8 +41,8 @@ for ax, (name, (first, second)) in zip(axes, clouds.items(), strict=True):
 # What a part of an image says about its class
 # --------------------------------------------
 #
-# Text in y stands for classes. Ten equally frequent digits have log 10 = 2.3 nats, and the upper rows of an image have a
-# part of that. The whole image has at least as much as its half, but from 1200 images of 64 pixels the critic learns
+# Text in y stands for classes. Ten equally frequent digits have log 10 = 2.3 nats, and the upper rows of an image have
+# a part of that. The whole image has at least as much as its half, but from 1200 images of 64 pixels the critic learns
 # less: a bound says what there is at least.
 
 X, y = load_digits(return_X_y=True)
