@@ -44,7 +44,11 @@ def truncated_normal_draw(field: Tensor, generator: Generator) -> Tensor:
     """One draw for each element of the field, by inversion of the distribution function."""
     uniform = 1 - torch.empty_like(field).uniform_(generator=generator)
     body = field - torch.special.ndtri(uniform * torch.special.ndtr(field.clamp_min(TAIL)))
-    return torch.where(field < TAIL, _tail_draw(-field.clamp_max(TAIL), uniform), body).clamp_min_(0.0)
+    tail = field < TAIL
+    # Few fields are that low. To ask an accelerator would be to wait for it, and end a captured graph.
+    if field.device.type == "cpu" and not tail.any():
+        return body.clamp_min_(0.0)
+    return torch.where(tail, _tail_draw(-field.clamp_max(TAIL), uniform), body).clamp_min_(0.0)
 
 
 def _hazard(t: Tensor) -> Tensor:

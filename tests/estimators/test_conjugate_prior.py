@@ -32,9 +32,11 @@ def test_with_a_prior_no_component_collapses(kind):
 
 @every_type
 def test_many_rows_outweigh_a_prior(kind):
-    X = np.tile(rows(), (1000, 1))
-    free = mixture(covariance_type=kind, prior=None, tol=1e-10, max_iter=500).fit(X)
-    held = mixture(covariance_type=kind, tol=1e-10, max_iter=500).fit(X)
+    X = rows()
+    # Weights are repetitions.
+    weight = np.full(len(X), 1000.0)
+    free = mixture(covariance_type=kind, prior=None, tol=1e-10, max_iter=500).fit(X, sample_weight=weight)
+    held = mixture(covariance_type=kind, tol=1e-10, max_iter=500).fit(X, sample_weight=weight)
     assert held.score(X) == pytest.approx(free.score(X), abs=1e-4)
 
 
