@@ -17,8 +17,7 @@ def exact(shape, scale, size, generator):
     return scale * torch.expm1(-shape * torch.log1p(-u)) / shape
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scale", [1e-3, 7.0])
+@pytest.mark.parametrize(("shape", "scale"), [*zip(SHAPES, [1e-3, 7.0] * 2, strict=True)])
 def test_the_fit_finds_shape_and_scale_of_exact_samples(shape, scale, generator):
     n = 2000
     shapes, scales = fit_generalized_pareto(exact(shape, scale, (n, 300), generator))

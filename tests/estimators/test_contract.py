@@ -319,7 +319,7 @@ def test_documented_attributes_exist_after_fit(estimator):
     import pandas as pd
 
     frame = pd.DataFrame(rows(), columns=list("abcde"))
-    small = {"hidden_layer_sizes": (4,), "max_iter": 2}
+    small = {"hidden_layer_sizes": (4,), "max_iter": 2, "stack": skgen.RBMStack((4,), max_iter=2)}
     y = np.arange(len(frame)) % 2
     model = estimator(**{k: v for k, v in small.items() if k in inspect.signature(estimator).parameters}).fit(frame, y)
     assert [name for name in names if not hasattr(model, name)] == []

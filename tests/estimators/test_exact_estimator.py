@@ -245,7 +245,7 @@ def test_a_callback_that_keeps_the_best_iteration_gets_its_parameters():
 def test_solvers_end_where_em_does(solver):
     X = rows(600, 2, seed=2)
     reference = mixture(tol=1e-10, max_iter=2000).fit(X)
-    found = mixture(solver=solver, tol=0, max_iter=300, batch_size=200).fit(X)
+    found = mixture(solver=solver, tol=0, max_iter=100, batch_size=200).fit(X)
     # Online and Monte Carlo EM end within their noise: a fraction of a nat over all rows, per parameter.
     noise = {"online": 11 / 600, "mcem": 11 / 600}.get(solver, 1e-5)
     assert found.lower_bound_ > reference.lower_bound_ - noise

@@ -300,7 +300,7 @@ def test_the_gradient_is_zero_where_iterations_end(covariance, weights, missing)
     rows = Rows(with_missing(x) if missing else x)
     clusters = (torch.arange(N) % 3 == torch.arange(3).unsqueeze(1)).double()
     start = model.m_step(statistics_of(model, x, 0.7 * clusters + 0.1), {})
-    parameters, _ = learnt(model, rows, start, 300)
+    parameters, _ = learnt(model, rows, start, 100)
     expectation = Expectation(model, rows)
     end, begin = (expectation.backward(model.unconstrain(each))[1].abs().max() for each in (parameters, start))
     assert end < 1e-9
