@@ -23,7 +23,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skgen._files
-from skgen import AmortizedLatentModel, Autoencoder, GaussianMixture, VariationalAutoencoder
+from skgen import (
+    AmortizedLatentModel,
+    Autoencoder,
+    GaussianMixture,
+    GenerativeAdversarialNetwork,
+    VariationalAutoencoder,
+)
 from skgen.callbacks import STEPS, Checkpoint, EarlyStopping, LossMonitor, TimeBudget
 from skgen.likelihoods import Gaussian
 from skgen.priors import Mixture
@@ -38,6 +44,10 @@ def vae(**params):
 
 def autoencoder(**params):
     return Autoencoder(**SMALL | {"max_iter": 8} | params)
+
+
+def gan(**params):
+    return GenerativeAdversarialNetwork(2, **SMALL | {"max_iter": 8, "inversion_steps": 5} | params)
 
 
 def mixture(**params):
@@ -426,6 +436,14 @@ CASES = {
         [],
     ),
     "units, chains": (units, {"inference": "mcmc", "latent_generator": "normal", "batch_size": None}, {}, []),
+    "gan": (gan, {}, {}, []),
+    "gan, one batch, encoder": (gan, {"batch_size": 1000, "encoder": True, "ema_decay": 0.9}, {}, []),
+    "gan, wasserstein, validation rows": (
+        gan,
+        {"loss": "wasserstein-gp", "n_critic_steps": 2, "n_iter_no_change": 3, "max_iter": 20},
+        {"sample_weight": WEIGHTS, "X_val": X[:60]},
+        [],
+    ),
     "mixture": (mixture, {}, {}, []),
     "mixture, weights and prior": (
         mixture,
@@ -455,7 +473,12 @@ CASES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:The best epoch is the last", "ignore:Components were left without rows")
+@pytest.mark.filterwarnings(
+    "ignore:The best epoch is the last",
+    "ignore:Components were left without rows",
+    "ignore:Drawn rows come near only",
+    "ignore:n_samples = 150 with validation_fraction",
+)
 @pytest.mark.parametrize("name", CASES)
 def test_a_killed_fit_continues_to_the_same_bits(tmp_path, name):
     make, params, data, callbacks = CASES[name]

@@ -16,7 +16,7 @@ from skgen.estimators._adversarial_score import (
 from skgen.estimators._arrays import as_array, as_tensor
 from skgen.estimators._data import numbered, shares
 from skgen.estimators._labelled_rows import LabelledRows
-from skgen.estimators._network_kinds import ChosenNetworks, networks
+from skgen.estimators._network_kinds import NETWORK_KINDS, ChosenNetworks, networks
 from skgen.estimators._warnings import warn_user
 from skgen.models.adversarial import AdversarialModel
 from skgen.objectives.adversarial import GAMES
@@ -42,6 +42,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         "bounded": "bounded",
         "conditional": "conditional",
     }
+    _usual_sizes = NETWORK_KINDS | {"mlp": (128, 128)}
     _constants_become = "generated as that constant"
     dropout = 0.0
 

@@ -63,11 +63,14 @@ def check_draws(model, solvers):
 class ChosenNetworks:
     """Mixin of estimators whose parameters name an encoder and a decoder, or what takes their places."""
 
+    _usual_sizes = NETWORK_KINDS
+    """Hidden layer sizes of each kind of network where None are given."""
+
     def _network_sizes(self):
         """What the networks are built from: plain values, and factories where they are given."""
         kind = kind_or_factories(self.network)
         hidden, (decoder, name) = self.hidden_layer_sizes, self._decoder_sizes()
-        sizes = layer_sizes(NETWORK_KINDS.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
+        sizes = layer_sizes(self._usual_sizes.get(kind, ()) if hidden is None else hidden, "hidden_layer_sizes")
         return {
             "network": kind,
             "image_shape": self._image_shape() if kind == "conv" else None,

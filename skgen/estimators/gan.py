@@ -57,7 +57,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         What critic and generator minimise.
     gradient_penalty : float, default=None
         Weight of the penalty on the critic's gradient by a row in standard deviations of the columns: on its squared
-        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.005 or 1.
+        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.01 or 1.
     n_critic_steps : int, default=None
         Steps of the critic for one of the generator. None is 1, of "wasserstein-gp" 5.
     ema_decay : float, default=0.999
@@ -66,7 +66,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Rows that ``score`` draws.
     inversion_steps : int, default=50
         Steps of the search for z in ``transform``.
-    learning_rate : float, default=2e-3
+    learning_rate : float, default=1e-3
         Step size of Adam, which has no momentum here.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="cosine"
         Factor of the step size over ``max_iter`` epochs; the last two fall to zero.
@@ -74,7 +74,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         L2 penalty on weight matrices.
     max_grad_norm : float, default=None
         Largest norm of a gradient; longer ones are shortened to it.
-    batch_size : int, default=256
+    batch_size : int, default=128
         Rows per step, real ones and as many drawn ones. Data of at most this many rows are trained as one batch, so
         that integer weights equal repeated rows.
     max_iter : int, default=500
@@ -194,11 +194,11 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         n_score_draws=2000,
         inversion_steps=50,
         # optimisation
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         learning_rate_schedule="cosine",
         weight_decay=0.0,
         max_grad_norm=None,
-        batch_size=256,
+        batch_size=128,
         max_iter=500,
         # stopping
         tol=1e-5,
