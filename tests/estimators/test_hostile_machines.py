@@ -1,5 +1,7 @@
 """What Boltzmann machines and their stacks do with extreme rows, unlucky settings, and fits that fail."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,12 @@ LABELS = np.arange(40) % 2
 
 def fitted(name, X, **parameters):
     return configured(name, **parameters).fit(X, LABELS[: X.shape[0]])
+
+
+@cache
+def learnt(name, dtype=np.float64):
+    """A fitted estimator that several tests ask and none changes."""
+    return fitted(name, rows(dtype=dtype))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,7 @@ def test_rows_that_are_no_finite_matrix_are_refused(name, X, message):
 def test_real_columns_are_learnt_alike_in_any_unit(name, unit):
     """Powers of two scale without rounding, and densities lose the logarithm of the unit for each column."""
     X = rows()
-    one, other = fitted(name, X), fitted(name, unit * X)
+    one, other = learnt(name), fitted(name, unit * X)
     np.testing.assert_allclose(one.transform(X), other.transform(unit * X), rtol=1e-9, atol=1e-12)
     shift = X.shape[1] * np.log(unit)
     np.testing.assert_allclose(other.score_samples(unit * X), one.score_samples(X) - shift, rtol=1e-6)
@@ -53,8 +61,8 @@ def test_real_columns_are_learnt_alike_in_any_unit(name, unit):
 @pytest.mark.parametrize("name", ["rbm-gaussian", "rbm-gaussian-linear", "rbm-gaussian-relu", "stack-gaussian"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_far_rows_score_low_and_finite(name, dtype):
-    X = rows().astype(dtype)
-    estimator = fitted(name, X)
+    X = rows(dtype=dtype)
+    estimator = learnt(name, dtype)
     for distance in (1e2, 1e6, 1e15):
         far = np.full((2, 5), dtype(distance)) * np.array([[1], [-1]], dtype=dtype)
         assert np.isfinite(estimator.score_samples(far)).all()
