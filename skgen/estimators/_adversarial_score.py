@@ -12,7 +12,6 @@ from skgen.distributions.mean_discrepancy import (
     nearest_distance,
     scales_kernel,
 )
-from skgen.estimators._arrays import as_tensor
 
 N_BANDWIDTHS = 5
 MOST_COMPARED = 1000
@@ -92,8 +91,3 @@ def coverage_of(x, drawn):
     radius = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(x).kneighbors()[0][:, -1]
     nearest = NearestNeighbors(n_neighbors=1).fit(drawn).kneighbors(x)[0][:, 0]
     return float((nearest <= radius).mean())
-
-
-def as_rows_of(model, X):
-    """Rows of an array as the model standardises them."""
-    return model.standardize(as_tensor(X).to(model.scale))

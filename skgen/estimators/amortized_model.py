@@ -60,7 +60,7 @@ class AmortizedLatentModel(Amortization):
         Hidden layers of each unit's decoder, or of a decoder of all units. None mirrors the encoder's, or what None
         stands for there where the networks are of different kinds; a decoder of all units is then as wide as those of
         the units together.
-    activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
+    activation : {"relu", "leaky_relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
         Activation of hidden layers.
     n_draws : int, default=1
         Posterior draws per row and step. Line searches, and searches for each row, take at least twice as many as there

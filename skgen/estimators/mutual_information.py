@@ -39,7 +39,7 @@ class MutualInformation(PairEstimator):
         Outputs of f and of g, for "separable".
     hidden_layer_sizes : int or array-like of int, default=(256, 256)
         Hidden layers of each network.
-    activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="elu"
+    activation : {"relu", "leaky_relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="elu"
         Activation of hidden layers.
     solver : {"adam", "adamw", "sgd"}, default="adam"
         Optimiser.

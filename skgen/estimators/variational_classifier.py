@@ -39,7 +39,7 @@ class VariationalClassifier(SemiSupervisedEstimator):
         Hidden layers of the encoder and of the network of q(y | x); empty for linear ones.
     decoder_hidden_layer_sizes : int or array-like of int, default=None
         Hidden layers of the decoder; None mirrors the encoder's.
-    activation : {"relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
+    activation : {"relu", "leaky_relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="relu"
         Activation of hidden layers.
     dropout : float, default=0.0
         Share of hidden units dropped in training.
