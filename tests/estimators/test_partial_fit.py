@@ -32,9 +32,9 @@ def test_chunks_may_have_any_size(name):
 @every
 def test_learning_in_chunks_raises_the_score(name):
     X = np.round(rows(400)) if "bernoulli" in name or "dynamic" in name else rows(400)
-    estimator = configured(name, learning_rate=0.01)
+    estimator = configured(name, learning_rate=0.02)
     before = estimator.partial_fit(X).score(X)
-    for _ in range(20):
+    for _ in range(5):
         for chunk in np.array_split(X, 4):
             estimator.partial_fit(chunk)
     assert estimator.score(X) > before

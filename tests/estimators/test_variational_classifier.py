@@ -113,8 +113,9 @@ def test_rows_without_labels_teach_classes():
     train, y_train, test, y_test = X[:1397], y[:1397], X[1397:], y[1397:]
     parameters = {
         "likelihood": "bernoulli",
-        "hidden_layer_sizes": (128,),
-        "max_iter": 100,
+        "hidden_layer_sizes": (64,),
+        "learning_rate": 0.004,
+        "max_iter": 30,
         "n_iter_no_change": np.inf,
     }
     gains = []
@@ -124,7 +125,7 @@ def test_rows_without_labels_teach_classes():
         some[known] = y_train[known]
         both = VariationalClassifier(unlabelled=-1, random_state=seed, **parameters).fit(train, some)
         # As many steps for the rows with labels.
-        alone = VariationalClassifier(random_state=seed, **parameters | {"max_iter": 1000}).fit(
+        alone = VariationalClassifier(random_state=seed, **parameters | {"max_iter": 300}).fit(
             train[known], y_train[known]
         )
         assert np.isfinite(both.score_samples(test)).all()
