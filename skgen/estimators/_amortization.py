@@ -1,7 +1,7 @@
 """What an encoder costs, what each unit explains, and how a fitted model is adapted to new rows."""
 
 import copy
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -206,7 +206,7 @@ class Amortization(VariationalEstimator):
 
     def _checked_parts(self, parts):
         n_units = self._architecture["n_units"]
-        given = (parts,) if isinstance(parts, str | Integral) else tuple(parts)
+        given = (parts,) if isinstance(parts, str | Real) else tuple(parts)
         units = all(isinstance(part, Integral) and not isinstance(part, bool) and 0 <= part < n_units for part in given)
         if not given or not (units or all(part in PARTS for part in given)):
             raise ValueError(
