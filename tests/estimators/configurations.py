@@ -67,11 +67,11 @@ def stack(hidden_layer_sizes=(4, 2), **parameters):
 
 
 def classifier(stack, **parameters):
-    return RBMStackClassifier(stack, **{"learning_rate": 0.01, "max_iter": 100, "random_state": 0} | parameters)
+    return RBMStackClassifier(stack, **{"learning_rate": 0.03, "max_iter": 40, "random_state": 0} | parameters)
 
 
 def labelled(n_components=2, **parameters):
-    return VariationalClassifier(n_components, **SMALL | {"learning_rate": 0.02, "max_iter": 100} | parameters)
+    return VariationalClassifier(n_components, **SMALL | {"learning_rate": 0.05, "max_iter": 40} | parameters)
 
 
 def amortized(n_units=2, **parameters):
@@ -194,13 +194,19 @@ AMORTIZED = {
     "amortized": amortized(),
     "amortized-clusters": amortized(latent_generator=Mixture(3, pretraining=2), unit_size=2, batch_size=None),
     "amortized-semi": amortized(inference="semi_amortized", latent_generator="normal"),
-    "amortized-local": amortized(inference="local", e_solver="bfgs", m_solver="newton-cg", max_iter=3),
-    "amortized-lines": amortized(e_solver="lbfgs", m_solver="cg", n_e_steps=2, n_m_steps=2, decoder="mlp"),
+    "amortized-local": amortized(
+        inference="local", e_solver="bfgs", m_solver="newton-cg", latent_generator="normal", max_iter=2
+    ),
+    "amortized-lines": amortized(
+        e_solver="lbfgs", m_solver="cg", n_e_steps=2, n_m_steps=2, decoder="mlp", latent_generator="normal", max_iter=3
+    ),
     "amortized-laplace": amortized(inference="laplace", likelihood="bernoulli", latent_generator="normal"),
     "amortized-mcmc": amortized(inference="mcmc", kernel="langevin", latent_generator="uniform"),
     "amortized-aggressive": amortized(e_schedule="aggressive", latent_generator=Vamp(4), n_e_steps=3),
     "amortized-discrete": amortized(latent_generator=priors.Categorical(3), likelihood="auto"),
-    "amortized-stopping": amortized(early_stopping=True, validation_fraction=0.2, decoder="mlp", activation="gated"),
+    "amortized-stopping": amortized(
+        early_stopping=True, validation_fraction=0.2, decoder="mlp", activation="gated", latent_generator="normal"
+    ),
 }
 """Latent-variable models of units, learnt by variational EM."""
 CONFIGURATIONS |= AMORTIZED
@@ -220,7 +226,7 @@ CLASSIFIERS = {
     "classifier": classifier(stack((16,))),
     "classifier-random": classifier(stack((16,)), pretrained=False, dropout=0.1),
     "classifier-gaussian": classifier(stack((16, 8), visible="gaussian", fine_tuning="up-down")),
-    "classifier-lbfgs": classifier(stack((16,), visible="gaussian"), solver="lbfgs", max_iter=50, weight_decay=1e-3),
+    "classifier-lbfgs": classifier(stack((16,), visible="gaussian"), solver="lbfgs", max_iter=25, weight_decay=1e-3),
 }
 """Networks that start from a stack and learn from labels."""
 
