@@ -87,6 +87,19 @@ def answers(estimator, X):
     return found
 
 
+@pytest.fixture(scope="module")
+def told(fitted):
+    """What fitted estimators said, by configuration."""
+    kept = {}
+
+    def tell(name):
+        if name not in kept:
+            kept[name] = answers(fitted(name), rows())
+        return kept[name]
+
+    return tell
+
+
 def assert_same(one, other):
     assert one.keys() == other.keys()
     for key, value in one.items():
@@ -110,21 +123,21 @@ def test_fit_leaves_parameters_alone(name):
 
 
 @every
-def test_refit_equals_a_fresh_fit(name, fitted):
+def test_refit_equals_a_fresh_fit(name, fitted, told):
     estimator = configured(name, warm_start=False).fit(rows(25, 3, seed=7)).fit(rows())
-    assert_same(answers(estimator, rows()), answers(fitted(name), rows()))
+    assert_same(answers(estimator, rows()), told(name))
     assert vars(estimator).keys() == vars(fitted(name)).keys() - {"training_state_"}
     assert estimator.history_ == fitted(name).history_
 
 
 @every
-def test_same_seed_same_result_whatever_else_draws(name, fitted):
+def test_same_seed_same_result_whatever_else_draws(name, told):
     before = process_state()
     torch.rand(3)
     np.random.rand(3)  # noqa: NPY002 the global state is the point
     random.random()
     assert process_state() != before
-    assert_same(answers(configured(name).fit(rows()), rows()), answers(fitted(name), rows()))
+    assert_same(answers(configured(name).fit(rows()), rows()), told(name))
 
 
 @every
@@ -137,11 +150,11 @@ def test_the_process_is_left_as_it_was(name):
 
 
 @every
-def test_the_default_dtype_of_torch_changes_nothing(name, fitted):
+def test_the_default_dtype_of_torch_changes_nothing(name, told):
+    expected = told(name)
     torch.set_default_dtype(torch.float64)
     try:
-        estimator = configured(name).fit(rows())
-        assert_same(answers(estimator, rows()), answers(fitted(name), rows()))
+        assert_same(answers(configured(name).fit(rows()), rows()), expected)
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -164,10 +177,10 @@ def through_skops(estimator):
     "copy", [lambda estimator: pickle.loads(pickle.dumps(estimator)), through_joblib, through_skops]
 )
 @every
-def test_a_stored_estimator_answers_bit_for_bit_alike(name, copy, fitted):
-    estimator = fitted(name)
-    estimator.transform(rows())
-    assert_same(answers(copy(estimator), rows()), answers(estimator, rows()))
+def test_a_stored_estimator_answers_bit_for_bit_alike(name, copy, fitted, told):
+    # Asked first: what an estimator keeps in order to answer is no part of what is stored.
+    before = told(name)
+    assert_same(answers(copy(fitted(name)), rows()), before)
 
 
 @every
@@ -189,7 +202,7 @@ def test_fitted_state_is_plain(name, fitted):
 @every
 def test_a_stored_estimator_holds_no_rows(name):
     sizes = {"n_components": 2} if name in CHOOSING else {}
-    few, many = (len(pickle.dumps(configured(name, max_iter=1, **sizes).fit(rows(n)))) for n in (50, 5000))
+    few, many = (len(pickle.dumps(configured(name, max_iter=1, **sizes).fit(rows(n)))) for n in (50, 1000))
     assert many - few < 100
 
 
@@ -216,8 +229,8 @@ def test_a_row_is_answered_alike_in_any_company(name, method, fitted, monkeypatc
     answer = getattr(fitted(name), method)
     together = answer(X)
     order = np.random.default_rng(0).permutation(len(X))
-    one_by_one = np.concatenate([answer(X[i : i + 1]) for i in range(len(X))])
-    np.testing.assert_allclose(one_by_one, together, rtol=ROUNDING, atol=ROUNDING)
+    alone = np.concatenate([answer(X[i : i + 1]) for i in range(0, len(X), 4)])
+    np.testing.assert_allclose(alone, together[::4], rtol=ROUNDING, atol=ROUNDING)
     np.testing.assert_allclose(answer(X[order]), together[order], rtol=ROUNDING, atol=ROUNDING)
     np.testing.assert_allclose(answer(np.repeat(X, 3, axis=0))[::3], together, rtol=ROUNDING, atol=ROUNDING)
     monkeypatch.setattr("skgen.estimators._arrays.TILE_BYTES", 2**14)
