@@ -64,7 +64,7 @@ class FullPosterior(Posterior):
         upper = torch.linalg.qr(root.mT, mode="r").R
         diagonal = upper.diagonal(dim1=-2, dim2=-1)
         # A sign belongs to a row of the triangle, which is a column of L; then rows of L are divided by its diagonal.
-        factor = (upper * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-1)).mT / diagonal.abs().unsqueeze(-1)
+        factor = (upper * torch.ones_like(diagonal).copysign(diagonal).unsqueeze(-1)).mT / diagonal.abs().unsqueeze(-1)
         d = mean.shape[-1]
         i, j = torch.tril_indices(d, d, -1, device=mean.device)
         return torch.cat([mean, 2 * diagonal.abs().log(), factor[..., i, j]], -1)

@@ -143,3 +143,12 @@ def test_on_a_linear_gaussian_model_its_bound_attains_the_likelihood(generator):
     expected = 0.5 * (torch.log(torch.diagonal(precision)).sum() - torch.linalg.slogdet(precision)[1])
     torch.testing.assert_close(gap, expected.expand(20), rtol=1e-10, atol=1e-10)
     assert expected > 1e-3
+
+
+def test_matched_parameters_have_the_dtype_of_the_draws_whatever_that_of_torch_is(generator):
+    z = normal(8, 5, 3, generator=generator).float()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert FullPosterior(3).matched(z).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
