@@ -73,6 +73,16 @@ def balanced_normal(n_draws: int, n_features: int, seed: int) -> Tensor:
     return torch.cat([half, -half])
 
 
+def whitened_pairs(half: Tensor) -> Tensor:
+    """Noise (n, n_features), n >= n_features, made orthogonal and joined by its negatives, (2 n, n_features).
+
+    The mean is exactly 0 and the covariance exactly I.
+    """
+    orthonormal, triangle = torch.linalg.qr(half)
+    whitened = orthonormal * torch.sign(torch.diagonal(triangle)) * math.sqrt(len(half))
+    return torch.cat([whitened, -whitened])
+
+
 def antithetic_normal(n_draws: int, n_features: int, generator: Generator) -> Tensor:
     """Noise block in antithetic pairs with mean exactly 0 and covariance exactly I, float64.
 
@@ -83,7 +93,4 @@ def antithetic_normal(n_draws: int, n_features: int, generator: Generator) -> Te
     half = n_draws // 2
     if n_draws % 2 or half < n_features:
         raise ValueError(f"n_draws must be even and at least {2 * n_features}, got {n_draws}.")
-    noise = torch.empty(half, n_features, dtype=torch.float64).normal_(generator=generator)
-    orthonormal, triangle = torch.linalg.qr(noise)
-    whitened = orthonormal * torch.sign(torch.diagonal(triangle)) * math.sqrt(half)
-    return torch.cat([whitened, -whitened])
+    return whitened_pairs(torch.empty(half, n_features, dtype=torch.float64).normal_(generator=generator))

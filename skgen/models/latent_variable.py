@@ -146,6 +146,10 @@ class LatentVariableModel(NetworkModel):
         encode = self._encoder_tracer(low_precision)
         return lambda x, generator, condition: encode(x, generator)
 
+    def _draw_tracer(self) -> Tracer:
+        """The tracer of draws from what the encoder gives, as :meth:`Posterior.tracer`."""
+        return self.posterior.tracer()
+
     def tracer(self, *, low_precision: bool = False, closed_kl: bool = False, frozen: bool = False) -> Tracer:
         """As documented by the base class, for noise (draws, batch or 1, n_noise).
 
@@ -157,7 +161,7 @@ class LatentVariableModel(NetworkModel):
             return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl, frozen=frozen)
         encode = self._posterior_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision, parameter_gradient=not frozen)
-        posterior, likelihood = self.posterior.tracer(), self._likelihood_tracer()
+        posterior, likelihood = self._draw_tracer(), self._likelihood_tracer()
         divergence = self.prior.kl_tracer() if closed_kl else None
         prior = self.prior.tracer()
 
