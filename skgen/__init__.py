@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skgen._version import __version__
 
 if TYPE_CHECKING:
+    from skgen.estimators.adversarial_bayes import AdversarialVariationalBayes
     from skgen.estimators.amortized_model import AmortizedLatentModel
     from skgen.estimators.autoencoder import Autoencoder
     from skgen.estimators.bayesian_mixture import BayesianGaussianMixture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skgen.estimators.variational_classifier import VariationalClassifier
 
 _ESTIMATORS = {
+    "AdversarialVariationalBayes": "skgen.estimators.adversarial_bayes",
     "AmortizedLatentModel": "skgen.estimators.amortized_model",
     "Autoencoder": "skgen.estimators.autoencoder",
     "BayesianGaussianMixture": "skgen.estimators.bayesian_mixture",
@@ -44,6 +46,7 @@ _MODULES = ("callbacks", "inspection", "io", "likelihoods", "meta", "metrics", "
 
 __all__ = [
     "RBM",
+    "AdversarialVariationalBayes",
     "AmortizedLatentModel",
     "Autoencoder",
     "BayesianGaussianMixture",

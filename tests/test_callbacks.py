@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skgen._files
 from skgen import (
+    AdversarialVariationalBayes,
     AmortizedLatentModel,
     Autoencoder,
     GaussianMixture,
@@ -48,6 +49,11 @@ def autoencoder(**params):
 
 def gan(**params):
     return GenerativeAdversarialNetwork(2, **SMALL | {"max_iter": 8, "inversion_steps": 5} | params)
+
+
+def adversarial_bayes(**params):
+    small = {"sampler_hidden_layer_sizes": 4, "adversary_hidden_layer_sizes": 4, "max_iter": 8, "kl_warmup": 0}
+    return AdversarialVariationalBayes(**SMALL | small | params)
 
 
 def mixture(**params):
@@ -444,6 +450,7 @@ CASES = {
         {"sample_weight": WEIGHTS, "X_val": X[:60]},
         [],
     ),
+    "adversary of a posterior": (adversarial_bayes, {}, {"X_val": X[:20]}, []),
     "mixture": (mixture, {}, {}, []),
     "mixture, weights and prior": (
         mixture,

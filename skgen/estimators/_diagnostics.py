@@ -78,7 +78,7 @@ class LatentDiagnostics:
     def _information(self, model, X, weight, most_rows):
         """Mutual information and KL of the aggregated posterior, over some rows; None without densities at points."""
         n_pairs = most_rows**2 * 4 // model.posterior.density_width
-        X, share = _spread_rows(X, weight, max(1, int(n_pairs**0.5)))
+        X, share = spread_rows(X, weight, max(1, int(n_pairs**0.5)))
         n_draws = max(1, min(MOST_DRAWS, n_pairs // len(X) ** 2))
         with torch.inference_mode():
             rows = as_tensor(X)
@@ -142,7 +142,7 @@ class LatentDiagnostics:
         }
 
 
-def _spread_rows(X, weight, n_most):
+def spread_rows(X, weight, n_most):
     """All rows with their shares, or so many drawn by weight as evenly as can be, with equal ones."""
     share = shares(weight, len(X))
     if len(X) <= n_most:

@@ -33,6 +33,7 @@ ALIKE = {
     "vae-dreg": "vae-iwae",
     "vae-aggregate": "vae-clusters",
     "vae-discrete-drawn": "vae-discrete",
+    "adversarial-bayes-bernoulli": "adversarial-bayes",
     "autoencoder-poisson": "autoencoder",
     "mixture-tied": "mixture-full",
     "mixture-spherical": "mixture-diag",

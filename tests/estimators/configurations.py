@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, clone
 import skgen
 from skgen import (
     RBM,
+    AdversarialVariationalBayes,
     AmortizedLatentModel,
     Autoencoder,
     BayesianGaussianMixture,
@@ -86,6 +87,11 @@ def information(bound="infonce", **parameters):
 def gan(n_components=2, **parameters):
     small = {"n_score_draws": 100, "inversion_steps": 10}
     return GenerativeAdversarialNetwork(n_components, **SMALL | small | parameters)
+
+
+def adversarial_bayes(n_components=2, **parameters):
+    small = {"sampler_hidden_layer_sizes": 4, "adversary_hidden_layer_sizes": 4, "n_score_draws": 16}
+    return AdversarialVariationalBayes(n_components, **SMALL | small | parameters)
 
 
 CONFIGURATIONS = {
@@ -210,6 +216,15 @@ AMORTIZED = {
 }
 """Latent-variable models of units, learnt by variational EM."""
 CONFIGURATIONS |= AMORTIZED
+
+IMPLICIT = {
+    "adversarial-bayes": adversarial_bayes(),
+    "adversarial-bayes-clusters": adversarial_bayes(prior=Mixture(3, pretraining=2), proposal="diagonal", n_noise=3),
+    "adversarial-bayes-bernoulli": adversarial_bayes(likelihood="bernoulli", precision="float64"),
+    "adversarial-bayes-uniform": adversarial_bayes(prior="uniform", early_stopping=True, validation_fraction=0.2),
+}
+"""Latent-variable models with posteriors that are known by their draws."""
+CONFIGURATIONS |= IMPLICIT
 
 ADVERSARIAL = {
     "gan": gan(),

@@ -1,0 +1,94 @@
+"""What an AdversarialVariationalBayes promises beyond the contract."""
+
+import math
+
+import numpy as np
+import pytest
+
+from skgen import priors
+from tests.estimators.configurations import adversarial_bayes, rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return adversarial_bayes(max_iter=20).fit(rows())
+
+
+def test_no_score_is_made_of_the_adversarial_bound(fitted):
+    assert {"pseudo", "reconstruction", "kl", "adversary", "bound"} <= fitted.history_.keys()
+    assert "elbo" not in fitted.history_
+    assert math.isfinite(fitted.pseudo_elbo_)
+    assert fitted.score_kind == "bound"
+    before = fitted.score_samples(rows())
+    other = adversarial_bayes(max_iter=20).fit(rows())
+    for name, value in other.weights_.items():
+        if name.startswith("adversary"):
+            value += 3.0
+    np.testing.assert_array_equal(other.score_samples(rows()), before)
+    np.testing.assert_array_equal(other.transform(rows()), fitted.transform(rows()))
+
+
+def test_the_pseudo_bound_is_the_sum_of_its_parts(fitted):
+    pseudo, reconstruction, kl = (np.array(fitted.history_[name]) for name in ("pseudo", "reconstruction", "kl"))
+    np.testing.assert_allclose(pseudo, reconstruction - kl, rtol=0, atol=1e-10)
+
+
+def test_features_are_the_means_of_draws(fitted):
+    X = rows(5, seed=1)
+    draws = fitted.sample_posterior(X, 20_000, random_state=0)
+    mean, std = fitted.encode(X, return_std=True)
+    # Moments are taken over 64 points, whose error is that of what is not linear in the noise.
+    np.testing.assert_allclose(draws.mean(0), mean, rtol=0, atol=0.1 * std.max())
+    np.testing.assert_allclose(draws.std(0), std, rtol=0.1)
+
+
+def test_draws_of_a_row_depend_on_its_values_and_the_seed_alone(fitted):
+    X = rows(6, seed=2)
+    draws = fitted.sample_posterior(X, 3, random_state=0)
+    np.testing.assert_allclose(fitted.sample_posterior(X[4:5], 3, random_state=0), draws[:, 4:5], rtol=1e-12)
+    assert not np.allclose(fitted.sample_posterior(X, 3, random_state=1), draws)
+
+
+def adversary(estimator):
+    return [value for name, value in estimator.weights_.items() if name.startswith("adversary")]
+
+
+def test_an_adversary_without_a_step_size_stays_where_it_began():
+    estimator = adversarial_bayes(adversary_learning_rate=0.0).fit(rows())
+    assert not adversary(estimator)[-2].any()
+    np.testing.assert_allclose(estimator.history_["adversary"], math.log(2), rtol=1e-6)
+    assert adversary(adversarial_bayes().fit(rows()))[-2].any()
+
+
+def test_fewer_noise_variables_than_latent_ones_are_refused():
+    with pytest.raises(ValueError, match="n_noise must be at least n_components=2"):
+        adversarial_bayes(n_noise=1).fit(rows())
+
+
+@pytest.mark.parametrize("prior", ["categorical", priors.Categorical(3)])
+def test_latent_categories_are_refused(prior):
+    with pytest.raises(ValueError, match="choose another prior, or VariationalAutoencoder"):
+        adversarial_bayes(prior=prior).fit(rows())
+
+
+@pytest.mark.parametrize("prior", ["vamp", "flow", priors.Normal(learned=True)])
+def test_priors_are_learnt_with_the_networks(prior):
+    prior = priors.Vamp(4) if prior == "vamp" else prior
+    one, two = (adversarial_bayes(prior=prior, max_iter=n).fit(rows()).weights_ for n in (3, 4))
+    learnt = [name for name in one if name.startswith("prior.") and one[name].dtype.kind == "f"]
+    assert any((one[name] != two[name]).any() for name in learnt)
+
+
+def test_validation_rows_are_measured_by_a_bound_and_stop_the_fit():
+    estimator = adversarial_bayes(early_stopping=True, validation_fraction=0.2).fit(rows())
+    assert "bound" not in estimator.history_
+    assert estimator.best_iter_ == 1 + np.argmax(estimator.history_["validation_bound"])
+    both = adversarial_bayes().fit(rows(), X_val=rows(seed=1))
+    assert {"bound", "validation_bound"} <= both.history_.keys()
+
+
+def test_annealed_bounds_enclose_the_likelihood(fitted):
+    gap = fitted.log_likelihood_gap(40, n_draws=4, n_temperatures=20, random_state=0)
+    assert -4 * gap.std < gap.gap < 1
