@@ -1,7 +1,7 @@
 """The named terms of a variational bound, one value per example."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -26,9 +26,11 @@ class Terms:
         KL(q(z | x) || p(z)) where there is a closed form.
     n_draws : int
         Size of the first axis; a term of a single draw may come without it.
+    draw : Draw or None
+        The draws of z that the terms are of, as a tracer made them; good until its next trace.
     """
 
-    __slots__ = ("_parts", "n_draws")
+    __slots__ = ("_parts", "draw", "n_draws")
 
     def __init__(
         self,
@@ -38,8 +40,9 @@ class Terms:
         kl: Part | None = None,
         *,
         n_draws: int = 1,
+        draw: Any = None,
     ) -> None:
-        self.n_draws = n_draws
+        self.n_draws, self.draw = n_draws, draw
         self._parts: dict[str, Part | None] = {
             "log_likelihood": log_likelihood,
             "log_prior": log_prior,

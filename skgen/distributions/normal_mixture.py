@@ -119,6 +119,13 @@ def weighted_moments(points: Tensor, weight: Tensor) -> dict[str, Tensor]:
     return {"weight": weight.sum(0), "first": weight.T @ points, "second": weight.T @ points.square()}
 
 
+def moments_of(weight: Tensor, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+    """What :func:`weighted_moments` gives of points of which these are the weights (K,), means and variances."""
+    weight, mean, variance = wide(weight), wide(mean), wide(variance)
+    share = weight.unsqueeze(-1)
+    return {"weight": weight, "first": share * mean, "second": share * (variance + mean.square())}
+
+
 def m_step(
     statistics: dict[str, Tensor], log_weights: Tensor, mean: Tensor, variance: Tensor, *, floor: float
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -148,8 +148,7 @@ class Amortization(VariationalEstimator):
         -------
         contributions : ndarray of shape (n_samples, n_units, n_outputs)
             They and the decoder's bias add up to the parameters of the likelihood, such as logits or standardised
-            means. Each is centred, so that its mean over these rows is what the unit adds to the bias of every row:
-            nothing is taken away.
+            means.
         """
         check_is_fitted(self)
         if self._architecture["decoder"] != "additive":

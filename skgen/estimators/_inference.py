@@ -14,7 +14,7 @@ from skgen.models.chains import posterior_draws
 from skgen.models.laplace import laplace, log_joint
 from skgen.posteriors.base import Draw
 from skgen.samplers.langevin import differentiated
-from skgen.training.row_search import refine
+from skgen.training.row_search import refine_from
 
 N_GUESSES = 16
 """Draws of the prior, besides its centre, among which a search without an encoder begins."""
@@ -147,14 +147,8 @@ class Local(SemiAmortized):
     encodes = False
 
     def _starts(self, model, x, kept, seed):
-        return self._start(model, x, kept, seed).unsqueeze(0)
-
-    def _start(self, model, x, kept, seed):
-        fresh = None if kept is None else kept.isnan().any(-1)
-        if fresh is not None and not bool(fresh.any()):
-            return kept
         guess = _tiled(lambda part: guessed(model, part, seed), model, N_GUESSES + 1, x)
-        return guess if kept is None else torch.where(fresh.unsqueeze(-1), guess, kept)
+        return guess.unsqueeze(0) if kept is None else torch.stack([guess, torch.where(kept.isnan(), guess, kept)])
 
 
 class Laplace(Local):
@@ -163,13 +157,12 @@ class Laplace(Local):
     family = "full"
 
     def _found(self, model, x, noise, kept, seed):
-        def found(x, start):
+        def found(x, *starts):
             function = log_joint(model, x)
-            options = self.search._asdict()
-            return laplace(function, refine(partial(differentiated, function), start, **options))
+            starts = torch.stack(starts)[..., : model.posterior.n_components]
+            return laplace(function, refine_from(partial(differentiated, function), starts, **self.search._asdict()))
 
-        start = self._start(model, x, kept, seed)[:, : model.posterior.n_components]
-        return _tiled(found, model, model.posterior.n_components, x, start)
+        return _tiled(found, model, model.posterior.n_components, x, *self._starts(model, x, kept, seed))
 
 
 class Chains(Inference):

@@ -42,12 +42,16 @@ class VariationalLoss(TermsLoss):
         Finds posteriors.
     kept : Tensor of shape (n_rows, n_parameters) or None
         Posteriors of all rows from their last visit, NaN before the first.
-    statistics : dict of str to Tensor
-        Sufficient statistics of the latent generator, of all rows as last seen.
     completed : Completed or None
         Latent variables of the batch in progress.
     starts_at : int
         Epoch before which ``prior_start`` is called.
+    n_rows : int
+        Number of rows that the latent generator stands for: those of earlier chunks are among them.
+    closed : bool
+        Whether the latent generator is learnt from statistics of draws instead of by gradients.
+    collects : bool
+        Whether the statistics of the latent generator are those of the draws of the E-step.
     frozen, shares, whole : bool
         Whether all noise stays as it is for the whole fit, whether rows share it, and whether a batch has all rows.
     """
@@ -55,9 +59,9 @@ class VariationalLoss(TermsLoss):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.model = self.inference = self.kept = self.completed = None
-        self.statistics, self.n_updates = {}, torch.zeros((), dtype=torch.int64)
+        self.source, self.noise, self.block, self.statistics = self.noise, self._block, None, {}
         self.starts_at, self.n_rows, self.n_reports = 0, 0, 1
-        self.frozen = self.shares = self.whole = False
+        self.frozen = self.shares = self.whole = self.closed = self.collects = False
         self.before = None
 
     def begin(self, epoch):
@@ -79,25 +83,36 @@ class VariationalLoss(TermsLoss):
 
     def buffers(self):
         kept = {} if self.kept is None else {"kept": self.kept}
-        sums = {f"statistics.{name}": value for name, value in self.statistics.items()}
         last = {} if self.before is None else {"before": torch.tensor(self.before, dtype=torch.float64)}
-        return super().buffers() | kept | sums | last | {"n_updates": self.n_updates}
+        return super().buffers() | kept | last
 
     def load(self, buffers):
         super().load(buffers)
         if "before" in buffers:
             self.before = tuple(buffers["before"].tolist())
-        if "n_updates" in buffers:
-            self.n_updates.copy_(buffers["n_updates"])
         if self.kept is not None and "kept" in buffers and buffers["kept"].shape == self.kept.shape:
             self.kept.copy_(buffers["kept"])
-        self.statistics = {
-            name.removeprefix("statistics."): value.to(self.model.scale.device)
-            for name, value in buffers.items()
-            if name.startswith("statistics.")
-        }
 
     # -- the parts of an iteration ------------------------------------------------------------------------------------
+
+    def draw_noise(self, batch, generator):
+        """Draw the noise of an iteration, which all its steps share."""
+        self.block, self.statistics = self.source(len(batch.x), generator), {}
+
+    def _block(self, n_rows, generator):
+        return self.source(n_rows, generator) if self.block is None else self.block
+
+    def _part(self, batch, noise, n_rows, generator):
+        found = super()._part(batch, noise, n_rows, generator)
+        if self.collects:
+            self.collect(found[0].draw, batch.weight)
+        return found
+
+    def collect(self, draw, weight):
+        """Add the statistics of some draws (draws, batch, n_latent), or of one without the first axis."""
+        draw = draw._replace(z=draw.z.unsqueeze(0)) if draw.z.dim() == 2 else draw
+        for name, value in self.model.prior.statistics(draw, weight).items():
+            self.statistics[name] = self.statistics[name] + value if name in self.statistics else value
 
     def infer(self, batch, generator):
         """Find the latent variables of a batch, which the M-step takes as they are."""
@@ -198,16 +213,17 @@ class CompleteLoss:
 class ExpectationStep(Repeated):
     """Updates of the encoder; with ``aggressive`` for as long as the mutual information rises (He et al. 2019).
 
-    https://arxiv.org/abs/1901.05534. With ``reports`` it reports the bound before them, which costs nothing.
+    https://arxiv.org/abs/1901.05534.
     """
 
-    def __init__(self, step, n_times, shared, *, aggressive, reports):
+    def __init__(self, step, n_times, shared, *, aggressive):
         super().__init__(step, n_times)
-        self.shared, self.aggressive, self.reports = shared, aggressive, reports
+        self.shared, self.aggressive = shared, aggressive
 
     def __call__(self, batch, generator, *, report=True):
         if not self.aggressive:
-            return super().__call__(batch, generator, report=report and self.reports)
+            super().__call__(batch, generator, report=False)
+            return {}
         noise = self.shared.noise(len(batch.x), generator)
         noise = noise[:1].expand(-1, len(batch.x), -1)
         n_blocks, best, value = 0, -math.inf, self.shared.mutual_information(batch, noise)
@@ -218,13 +234,57 @@ class ExpectationStep(Repeated):
         return {E_STEPS: batch.x.new_tensor(float(n_blocks * self.n_times))} if report else {}
 
 
-class InferenceStep(Step):
-    """Finds the latent variables of the batch."""
+class NoiseStep(Step):
+    """Draws the noise of the iteration."""
 
     learning_rate = 0.0
 
     def __init__(self, shared):
         self.shared = shared
+
+    def __call__(self, batch, generator, *, report=True):
+        self.shared.draw_noise(batch, generator)
+        return {}
+
+
+class JointStep(NoiseStep):
+    """An update of the encoder and one of the decoder, whose gradients come from the same pass.
+
+    Parameters
+    ----------
+    shared : VariationalLoss
+        With a trace of all parameters.
+    parameters : FlatParameters
+    e_step, m_step : Optimizer
+        Of encoder, and of decoder, likelihood and what the latent generator has to learn by gradients.
+    """
+
+    def __init__(self, shared, parameters, e_step, m_step):
+        super().__init__(shared)
+        self.parameters, self.optimizers = parameters, {"e": e_step, "m": m_step}
+
+    def __call__(self, batch, generator, *, report=True):
+        self.parameters.gradient.zero_()
+        terms, _ = self.shared(batch, generator)
+        found = terms() if report else {}
+        for optimizer in self.optimizers.values():
+            optimizer.step(lambda: self.parameters.gradient, self.learning_rate)
+        return found
+
+    def state(self):
+        return {
+            f"{name}.{key}": value
+            for name, optimizer in self.optimizers.items()
+            for key, value in optimizer.state().items()
+        }
+
+    def load(self, state):
+        for name, optimizer in self.optimizers.items():
+            optimizer.load({key: state[f"{name}.{key}"] for key in optimizer.state()})
+
+
+class InferenceStep(NoiseStep):
+    """Finds the latent variables of the batch."""
 
     def __call__(self, batch, generator, *, report=True):
         self.shared.infer(batch, generator)
@@ -239,38 +299,36 @@ class MaximisationStep(Repeated):
         return {}
 
 
-class GeneratorStep(InferenceStep):
+class GeneratorStep(NoiseStep):
     """Makes the latent generator what is likeliest for the latent variables of all rows as last seen.
 
-    Statistics of batches add up in the first pass; from then on old ones fade as new ones come, over about a pass.
+    Batches are parts of all rows, those of earlier chunks included. The generator itself tells what was seen before,
+    which fades as new rows come.
     """
 
     def __call__(self, batch, generator, *, report=True):
-        shared, prior = self.shared, self.shared.model.prior
+        prior = self.shared.model.prior
         if not prior.starts_from_rows or bool(prior.started):
-            found = self._statistics(batch)
-            shared.n_updates += 1
-            rate = max(len(batch.x) / shared.n_rows, 1 / int(shared.n_updates))
-            factor = rate * shared.n_rows / len(batch.x)
-            old = shared.statistics
-            shared.statistics = {
-                name: factor * value + ((1 - rate) * old[name] if old and rate < 1 else 0)
-                for name, value in found.items()
-            }
-            prior.maximise(shared.statistics)
+            rate = min(1.0, len(batch.x) / self.shared.n_rows)
+            found, present = self._statistics(batch), prior.expected_statistics()
+            prior.maximise(
+                {
+                    name: rate / len(batch.x) * value + ((1 - rate) * present[name] if rate < 1 else 0)
+                    for name, value in found.items()
+                }
+            )
         return {}
 
     def _statistics(self, batch):
-        total = {}
-        for tile in self.shared.tiles(len(batch.x)):
-            draw = self.shared.completed.part(tile).draw(self.shared.model.posterior)
-            weight = None if batch.weight is None else batch.weight[tile]
-            for name, value in self.shared.model.prior.statistics(draw, weight).items():
-                total[name] = total[name] + value if name in total else value
-        return total
+        shared = self.shared
+        if not shared.collects:
+            for tile in shared.tiles(len(batch.x)):
+                weight = None if batch.weight is None else batch.weight[tile]
+                shared.collect(shared.completed.part(tile).draw(shared.model.posterior), weight)
+        return shared.statistics
 
 
-class ReportStep(InferenceStep):
+class ReportStep(NoiseStep):
     """Reports the bound after an iteration."""
 
     def __call__(self, batch, generator, *, report=True):

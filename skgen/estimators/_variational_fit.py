@@ -19,7 +19,9 @@ from skgen.estimators._variational_em import (
     ExpectationStep,
     GeneratorStep,
     InferenceStep,
+    JointStep,
     MaximisationStep,
+    NoiseStep,
     ReportStep,
     VariationalLoss,
     drawn_seed,
@@ -208,6 +210,12 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
     def _largest_batch(self, X):
         return len(X) if self.batch_size is None else super()._largest_batch(X)
 
+    def _training_run(self, split, random_state, *, partial=False, **options):
+        run = super()._training_run(split, random_state, partial=partial, **options)
+        if partial:
+            run.loss.n_rows = max(run.loss.n_rows, self.n_samples_seen_)
+        return run
+
     def _run_of(self, model, split, random_state, **options):
         if self._kind().keeps:  # posteriors are kept by the number of the row
             split = *split, np.arange(len(split[0]))
@@ -226,10 +234,12 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
     def _loss(self, model, batches, generator):
         kind = self._kind()
         noise, n_draws = self._training_noise(model, batches, generator, kind)
-        options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "frozen": True}
+        options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "frozen": not self._joint}
         loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
         loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
         loss.shares, loss.whole, loss.n_rows = batches.full or kind.keeps, batches.full, batches.n_rows
+        loss.closed = has_closed_m_step(model)
+        loss.collects = loss.closed and self._joint
         loss.n_reports = len(range(0, batches.n_batches, max(1, batches.n_batches // REPORTS_PER_EPOCH)))
         if kind.keeps:
             shape = (batches.n_rows, model.posterior.n_parameters)
@@ -252,29 +262,58 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
 
         return fresh, len(block)
 
+    @property
+    def _joint(self):
+        """Whether one pass gives the gradients of both steps: those of first order, one of each on a batch."""
+        plain = self.n_e_steps == self.n_m_steps == 1 and self.e_schedule == "fixed" and self._tuned is None
+        return plain and self.inference == "amortized" and not self._searches_lines
+
     def _step(self, model, parameters, loss):
-        parts, aggressive = [("infer", InferenceStep(loss))], self.e_schedule == "aggressive"
-        learns_encoder = self._learns("encoder") and loss.inference.encodes
-        # Where the bound is a sample of rows and noise, that of the encoder's posteriors before the step is as good.
-        reports = learns_encoder and not (aggressive or loss.inference.keeps or loss.frozen)
-        if learns_encoder:
-            step = gradient_step(loss, self._view(parameters, model.encoder), self, self.e_solver)
-            step = ExpectationStep(step, self.n_e_steps, loss, aggressive=aggressive, reports=reports)
-            parts.insert(0, ("e", step))
-        closed = has_closed_m_step(model)
-        learns_prior = not closed and self._learns("latent_generator") and any(True for _ in model.prior.parameters())
+        """The parts of an iteration on a batch, in their order.
+
+        Steps of first order begin at the same point, and so does the M-step at the posteriors before the E-step: an
+        M-step that answers to an E-step on the very batch that this has just corrected goes too far, and the two drive
+        each other away from where they were (seen with Adam). Line searches take them one after the other, so that the
+        bound cannot fall.
+        """
+        noise, infer, last = ("noise", NoiseStep(loss)), ("infer", InferenceStep(loss)), []
+        if loss.closed and self._learns("latent_generator"):
+            last.append(("generator", GeneratorStep(loss)))
+        if self._joint:
+            optimizers = [gradient_step(None, *some).optimizer for some in self._optimized(model, parameters, loss)]
+            return Alternate(noise, ("em", JointStep(loss, parameters, *optimizers)), *last)
+        e_step, m_step = self._e_step(model, parameters, loss), self._m_step(model, parameters, loss)
+        steps = [*e_step, infer, *m_step] if loss.frozen else [infer, *e_step, *m_step]
+        return Alternate(noise, *steps, *last, ("report", ReportStep(loss)))
+
+    def _optimized(self, model, parameters, loss):
+        """What the solvers of the E- and of the M-step change, with the settings and their names."""
         learnt = [model.decoder, model.likelihood] if self._learns("decoder") else []
-        if learnt or learns_prior:
-            view = self._view(parameters, *learnt, *([model.prior] if learns_prior else []))
-            low_precision = self.precision == "bfloat16"
-            optimizer = gradient_step(None, view, self, self.m_solver)
-            optimizer.loss = CompleteLoss(
-                loss, learns_prior=learns_prior, valued=optimizer.line_search, low_precision=low_precision
-            )
-            parts.append(("m", MaximisationStep(optimizer, self.n_m_steps)))
-        if closed and self._learns("latent_generator"):
-            parts.append(("generator", GeneratorStep(loss)))
-        return Alternate(*parts, *([] if reports else [("report", ReportStep(loss))]))
+        if not loss.closed and self._learns("latent_generator") and any(True for _ in model.prior.parameters()):
+            learnt.append(model.prior)
+        encoder = [model.encoder] if self._learns("encoder") and loss.inference.encodes else []
+        for modules, solver in ((encoder, self.e_solver), (learnt, self.m_solver)):
+            yield (self._view(parameters, *modules), self, solver) if modules else None
+
+    def _e_step(self, model, parameters, loss):
+        some, _ = self._optimized(model, parameters, loss)
+        if some is None:
+            return []
+        step, aggressive = gradient_step(loss, *some), self.e_schedule == "aggressive"
+        return [("e", ExpectationStep(step, self.n_e_steps, loss, aggressive=aggressive))]
+
+    def _m_step(self, model, parameters, loss):
+        _, some = self._optimized(model, parameters, loss)
+        if some is None:
+            return []
+        step = gradient_step(None, *some)
+        step.loss = CompleteLoss(
+            loss,
+            learns_prior=not loss.closed and self._learns("latent_generator"),
+            valued=step.line_search,
+            low_precision=self.precision == "bfloat16",
+        )
+        return [("m", MaximisationStep(step, self.n_m_steps))]
 
     @property
     def _tuned_units(self):

@@ -70,12 +70,12 @@ class AmortizedLatentModel(Amortization):
         information of rows and latent variables has ceased to rise (He et al. 2019).
     e_solver, m_solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
         Optimisers of the E- and the M-step. The last four search along lines: with one of them a fit works on all rows
-        in float64, with noise that stays the same, so that the bound cannot fall while posteriors are found by an
-        encoder or a search. "bfgs" holds a matrix and takes at most 5000 parameters. In a search for each row "adamw"
+        in float64, with noise that stays the same. With two of them the bound cannot fall while posteriors are found by
+        an encoder or a search. "bfgs" holds a matrix and takes at most 5000 parameters. In a search for each row "adamw"
         is "adam"; of rows of a fitted model "lbfgs" stands in for solvers without line search.
     n_e_steps, n_m_steps : int, default=1
         Updates of the encoder in an E-step, and of the decoder in an M-step.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
         Step size of the solvers without line search.
     max_grad_norm : float, default=None
         Largest norm of a gradient; longer ones are shortened to it.
@@ -215,7 +215,7 @@ class AmortizedLatentModel(Amortization):
         m_solver="adam",
         n_e_steps=1,
         n_m_steps=1,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         max_grad_norm=None,
         batch_size=128,
         max_iter=200,

@@ -195,6 +195,6 @@ class LatentVariableModel(NetworkModel):
                     to_log_posterior = None
                 pull_encoder(pull_posterior(to_z, to_log_posterior, None, None))
 
-            return Terms(**parts, n_draws=n_draws), pullback
+            return Terms(**parts, n_draws=n_draws, draw=draw), pullback
 
         return trace

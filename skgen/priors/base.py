@@ -148,6 +148,10 @@ class Prior(nn.Module, ABC):
         """
         return None
 
+    def expected_statistics(self) -> dict[str, Tensor]:
+        """:meth:`statistics` of one row, in the mean over rows that are distributed as the prior says."""
+        raise NotImplementedError(f"{type(self).__name__} has no closed M-step, and so no statistics.")
+
     def maximise(self, statistics: dict[str, Tensor]) -> None:
         """Change the parameters, in place, so that the weighted mean of log p(z) over the draws is no less than before.
 

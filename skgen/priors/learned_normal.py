@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from skgen._terms import Part
 from skgen._trace import Pullback, Tracer, per_feature
 from skgen.distributions.normal import kl_to_standard_normal, normal_log_prob, standard_normal
-from skgen.distributions.normal_mixture import m_step, weighted_moments, wide
+from skgen.distributions.normal_mixture import m_step, moments_of, weighted_moments, wide
 from skgen.posteriors.base import Draw
 from skgen.posteriors.diagonal import LARGEST_LOG_VARIANCE
 from skgen.priors.base import Prior, TrainingRows, weighted_points
@@ -61,6 +61,10 @@ class LearnedNormalPrior(Prior):
         share = (mean.new_ones(len(mean)) if weight is None else weight).unsqueeze(-1)
         found = weighted_moments(mean, share)
         return found | {"second": found["second"] + wide(share).T @ scale.square()}
+
+    def expected_statistics(self) -> dict[str, Tensor]:
+        mean, variance = self.mean.unsqueeze(0), torch.exp(self.log_variance).unsqueeze(0)
+        return moments_of(torch.ones_like(mean[:, 0]), mean, variance)
 
     def maximise(self, statistics: dict[str, Tensor]) -> None:
         """The mean and variance of the posteriors, which maximise the mean of log p(z) over them."""

@@ -15,6 +15,7 @@ from skgen.distributions.normal_mixture import (
     m_step,
     mixture_log_prob,
     mixture_tracer,
+    moments_of,
     weighted_moments,
     wide,
 )
@@ -60,6 +61,9 @@ class MixturePrior(Prior):
     def statistics(self, draw: Draw, weight: Tensor | None = None) -> dict[str, Tensor]:
         points, share = weighted_points(wide(draw.z), weight)
         return weighted_moments(points, self.responsibilities(points) * share.unsqueeze(-1))
+
+    def expected_statistics(self) -> dict[str, Tensor]:
+        return moments_of(*self.components())
 
     def maximise(self, statistics: dict[str, Tensor]) -> None:
         """A step of EM: variances at the floor where the optimum would be below it; empty components stay."""

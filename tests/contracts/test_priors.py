@@ -238,3 +238,18 @@ def test_rows_without_weight_leave_a_prior_as_it_is(prior, generator):
     before = prior.log_prob(found.z)
     prior.maximise(statistics)
     torch.testing.assert_close(prior.log_prob(found.z), before, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_expected_statistics_are_those_that_an_m_step_leaves_a_prior_at(prior, generator):
+    found = posteriors(generator)
+    statistics = prior.statistics(found)
+    if statistics is None:
+        with pytest.raises(NotImplementedError, match="no closed M-step"):
+            prior.expected_statistics()
+        return
+    prior.maximise(statistics)
+    expected, before = prior.expected_statistics(), prior.log_prob(found.z)
+    assert float(expected["weight"].sum()) == pytest.approx(1.0, abs=1e-12)
+    prior.maximise(expected)
+    torch.testing.assert_close(prior.log_prob(found.z), before, rtol=1e-9, atol=1e-9)

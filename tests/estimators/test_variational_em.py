@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from skgen.estimators._variational_em import drawn_seed
+from skgen.estimators._variational_em import CompleteLoss, drawn_seed
 from tests.estimators.configurations import amortized, configured, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -44,3 +45,69 @@ def test_the_reports_are_in_the_units_of_the_score():
     assert last["elbo"] == pytest.approx(last["reconstruction"] - last["kl"], rel=1e-9)
     # The frozen block of 32 draws has the first two moments of the noise; a decoder with kinks asks for more.
     assert abs(last["elbo"] - terms["elbo"].mean()) < 0.5
+
+
+@pytest.mark.parametrize("latent_generator", ["normal", "mixture"])
+def test_a_chunk_of_one_row_moves_the_generator_by_its_share(latent_generator):
+    X = rows(200)
+    model = amortized(latent_generator=latent_generator, learning_rate=1e-2)
+    for _ in range(10):
+        model.partial_fit(X)
+    before = model._fitted_model().prior.expected_statistics()
+    model.set_params(learning_rate=0.0).partial_fit(X[:1])  # row 2001
+    after = model._fitted_model().prior.expected_statistics()
+    for name, value in before.items():
+        # A row's share of sums that are of size 1.
+        torch.testing.assert_close(after[name], value, rtol=0, atol=50 / 2001)
+
+
+class Gradients:
+    """A callback that takes the gradients of one pass over a batch, and those of both steps by themselves."""
+
+    def __init__(self):
+        self.found = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name != "epoch":
+            return
+        run = estimator._runtime.run
+        batch = next(run.batches.epoch(run.order, run.generator))
+        with torch.no_grad():
+            run.loss.draw_noise(batch, run.generator)
+            learnt = [run.model.encoder, run.model.decoder, run.model.likelihood]
+            learnt += [] if run.loss.closed else [run.model.prior]
+            marks = torch.stack([run.parameters.marks(part) for part in learnt]).any(0)
+            joint, parts = self.of(run, run.loss, batch), self.by_parts(run, batch)
+            self.found.append([joint[marks], parts[marks]])
+
+    @staticmethod
+    def of(run, loss, batch):
+        run.parameters.gradient.zero_()
+        loss(batch, run.generator)
+        return run.parameters.gradient.clone()
+
+    def by_parts(self, run, batch):
+        run.loss.infer(batch, run.generator)
+        options = {"learns_prior": not run.loss.closed, "valued": False, "low_precision": False}
+        encoder = run.parameters.marks(run.model.encoder)
+        joint, complete = self.of(run, run.loss, batch), self.of(run, CompleteLoss(run.loss, **options), batch)
+        return torch.where(encoder, joint, complete)
+
+
+@pytest.mark.parametrize("latent_generator", ["normal", "mixture", "flow"])
+def test_one_pass_gives_the_gradients_of_both_steps(latent_generator):
+    gradients = Gradients()
+    model = amortized(latent_generator=latent_generator, precision="float64", batch_size=20, max_iter=2)
+    model.set_callbacks(gradients).fit(rows(60))
+    assert len(gradients.found) == 2
+    for joint, parts in gradients.found:
+        torch.testing.assert_close(joint, parts, rtol=1e-9, atol=1e-12)
