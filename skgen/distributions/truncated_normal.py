@@ -43,7 +43,7 @@ def truncated_normal_mean(field: Tensor) -> Tensor:
 def truncated_normal_draw(field: Tensor, generator: Generator) -> Tensor:
     """One draw for each element of the field, by inversion of the distribution function."""
     uniform = 1 - torch.empty_like(field).uniform_(generator=generator)
-    body = field - torch.special.ndtri(uniform * torch.special.ndtr(field.clamp_min(TAIL)))
+    body: Tensor = field - torch.special.ndtri(uniform * torch.special.ndtr(field.clamp_min(TAIL)))
     tail = field < TAIL
     # Few fields are that low. To ask an accelerator would be to wait for it, and end a captured graph.
     if field.device.type == "cpu" and not tail.any():

@@ -71,8 +71,8 @@ class AmortizedLatentModel(Amortization):
     e_solver, m_solver : {"adam", "adamw", "sgd", "lbfgs", "bfgs", "cg", "newton-cg"}, default="adam"
         Optimisers of the E- and the M-step. The last four search along lines: with one of them a fit works on all rows
         in float64, with noise that stays the same. With two of them the bound cannot fall while posteriors are found by
-        an encoder or a search. "bfgs" holds a matrix and takes at most 5000 parameters. In a search for each row "adamw"
-        is "adam"; of rows of a fitted model "lbfgs" stands in for solvers without line search.
+        an encoder or a search. "bfgs" holds a matrix and takes at most 5000 parameters. In a search for each row
+        "adamw" is "adam"; of rows of a fitted model "lbfgs" stands in for solvers without line search.
     n_e_steps, n_m_steps : int, default=1
         Updates of the encoder in an E-step, and of the decoder in an M-step.
     learning_rate : float, default=3e-3
