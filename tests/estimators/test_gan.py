@@ -24,6 +24,8 @@ from tests.parts import normal
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 every = pytest.mark.parametrize("name", ADVERSARIAL | ADVERSARIAL_LABELLED)
+SHORT = {"learning_rate": 3e-3, "ema_decay": 0.99, "batch_size": 100, "max_iter": 60, "random_state": 0}
+"""A fit of few steps: averages are over fewer."""
 LABELS = np.array(["few", "many", "some"])[np.arange(40) % 3]
 
 
@@ -164,8 +166,8 @@ def test_a_search_over_parameters_needs_no_labels():
 
 def test_draws_come_to_look_like_the_rows():
     X = ring(1000)
-    model = GenerativeAdversarialNetwork(2, hidden_layer_sizes=(32, 32), batch_size=100, max_iter=60, random_state=0)
-    drawn = model.fit(X).sample(1000)
+    model = GenerativeAdversarialNetwork(2, hidden_layer_sizes=(32, 32), **SHORT).fit(X)
+    drawn = model.sample(1000)
     assert model.history_["validation_score"][0] < 3 * max(model.history_["validation_score"])
     assert abs(np.linalg.norm(drawn, axis=1).mean() - 1) < 0.1
     assert (np.abs(drawn.mean(axis=0)) < 0.2).all()
@@ -366,9 +368,7 @@ def test_bounded_draws_stay_in_the_range_of_the_rows():
 def test_a_model_of_classes_draws_rows_of_each():
     X = ring(600) / 4 + np.where(np.arange(600) % 2, 3, -3)[:, None]
     y = np.array(["low", "high"])[np.arange(600) % 2]
-    model = GenerativeAdversarialNetwork(
-        2, conditional=True, hidden_layer_sizes=(32,), batch_size=100, max_iter=60, random_state=0
-    ).fit(X, y)
+    model = GenerativeAdversarialNetwork(2, conditional=True, hidden_layer_sizes=(32,), **SHORT).fit(X, y)
     for label, center in (("low", -3), ("high", 3)):
         np.testing.assert_allclose(model.sample(200, y=label).mean(axis=0), center, atol=0.5)
         np.testing.assert_array_equal(model.sample(3, y=[label] * 3), model.sample(3, y=label))
