@@ -1,8 +1,11 @@
 """Posteriors of rows beyond what the encoder gives: refined at the noise that scores share."""
 
+from functools import partial
+
 import torch
 
 from skgen.estimators._arrays import tile_size
+from skgen.samplers.langevin import differentiated
 from skgen.training.row_search import ROW_SOLVERS, refine_from
 
 HELD = 4
@@ -13,14 +16,10 @@ def lower_bound(model, x, noise, condition=None):
     """The function from posterior parameters to each row's evidence lower bound at some noise, with its gradient."""
 
     def bound(parameters):
-        leaf = parameters.detach().requires_grad_()
-        with torch.enable_grad():
-            terms = model.terms_given(leaf, x, noise, condition)
-            value = terms.mean_log_likelihood() - terms.kl_per_row()
-            gradient = torch.autograd.grad(value.sum(), leaf)[0]
-        return value.detach(), gradient
+        terms = model.terms_given(parameters, x, noise, condition)
+        return terms.mean_log_likelihood() - terms.kl_per_row()
 
-    return bound
+    return partial(differentiated, bound)
 
 
 def refined(model, x, parameters, noise, n_steps, condition=None, *, solver="lbfgs", learning_rate=1e-2):
