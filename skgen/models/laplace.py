@@ -16,7 +16,7 @@ SMALLEST_PRECISION = 1e-4
 """Of a direction: standard deviations are 100 at most, where a prior has one of about 1."""
 
 
-def log_joint(model: LatentVariableModel, x: Tensor, condition: Tensor | None = None) -> LogJoint:
+def log_joint(model: LatentVariableModel, x: Tensor) -> LogJoint:
     r"""Log-density of standardised rows and of what normal posteriors are normal in.
 
     .. math:: \log p(x, z(y)) + \log |\det z'(y)|
@@ -28,7 +28,7 @@ def log_joint(model: LatentVariableModel, x: Tensor, condition: Tensor | None = 
     parameters = x.new_zeros(len(x), model.posterior.n_parameters)
 
     def value(y: Tensor) -> Tensor:
-        log_weight = model.terms_given(parameters, x, y.unsqueeze(0), condition).log_weight[0]
+        log_weight = model.terms_given(parameters, x, y.unsqueeze(0)).log_weight[0]
         return log_weight + standard_normal_log_prob(y)
 
     return value
