@@ -27,12 +27,15 @@ class Flat(ABC):
         """Indices of the elements that change: neither padding nor held."""
 
     @abstractmethod
-    def matrix_mask(self) -> Tensor:
-        """A vector with 1 at the elements that weight decay shrinks and 0 at the others."""
-
-    @abstractmethod
     def spans(self) -> tuple[list[slice], list[slice]]:
-        """The same as two lists of slices, of what decays and of the rest. Padding, always zero, may be in either."""
+        """Slices of what weight decay shrinks, and of the rest. Padding, always zero, may be in either."""
+
+    def matrix_mask(self) -> Tensor:
+        """A vector with 1 at the elements that weight decay shrinks and 0 at the others, padding among them."""
+        decays, elements = torch.zeros_like(self.value), self.elements()
+        for span in self.spans()[0]:
+            decays[span] = 1
+        return torch.zeros_like(self.value).index_copy_(0, elements, decays[elements])
 
 
 class FlatVector(Flat):
@@ -44,9 +47,6 @@ class FlatVector(Flat):
 
     def elements(self) -> Tensor:
         return torch.arange(len(self.value), device=self.value.device)
-
-    def matrix_mask(self) -> Tensor:
-        return torch.zeros_like(self.value)
 
     def spans(self) -> tuple[list[slice], list[slice]]:
         return [], [slice(0, len(self.value))]
@@ -137,14 +137,6 @@ class FlatParameters(Flat):
         others = self.marks(self._module)[span] & ~marks[span]
         return FlatView(self, span, others if bool(others.any()) else None)
 
-    def matrix_mask(self) -> Tensor:
-        """A vector with 1 at the elements of matrices and 0 at those of vectors."""
-        mask = torch.zeros_like(self.value)
-        for parameter, start, strides in self._places:
-            if parameter.dim() >= 2:
-                mask.as_strided(parameter.shape, strides, start).fill_(1)
-        return mask
-
     def spans(self) -> tuple[list[slice], list[slice]]:
         """Slices of matrices, with their padding, and of vectors."""
         ends = [start for _, start, _ in self._places[1:]] + [len(self.value)]
@@ -177,10 +169,6 @@ class FlatView(Flat):
         inside[self.whole.elements()] = True
         inside = inside[self.span]
         return (inside if self.held is None else inside & ~self.held).nonzero()[:, 0]
-
-    def matrix_mask(self) -> Tensor:
-        mask = self.whole.matrix_mask()[self.span]
-        return mask if self.held is None else mask.masked_fill(self.held, 0)
 
     def spans(self) -> tuple[list[slice], list[slice]]:
         decaying, others = map(self._inside, self.whole.spans())
