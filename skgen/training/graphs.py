@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from skgen.training.batches import Batch
-from skgen.training.steps import GradientStep, Scalars, Step
+from skgen.training.steps import GradientStep, Scalars, Wrapped
 
 Capture = Callable[[Callable[[], Scalars], Generator], tuple[Callable[[], None], Scalars]]
 """Records a function's kernels without running them: a function that replays them, and the recorded results."""
@@ -34,7 +34,7 @@ def _recording_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-class GraphedStep(Step):
+class GraphedStep(Wrapped):
     """A gradient step on batches of one shape, recorded at first use and replayed afterwards.
 
     Numbers that the host decides (learning rate, weight of the KL) are part of a recording: ``key`` names them, and a
@@ -52,7 +52,7 @@ class GraphedStep(Step):
         buffers: Callable[[], Iterable[Tensor]] = tuple,
         capture: Capture = cuda_capture,
     ) -> None:
-        self.step = step
+        super().__init__(step)
         self.key = key
         self.n_rows = n_rows
         self.buffers = buffers
@@ -61,15 +61,6 @@ class GraphedStep(Step):
         self.recordings: dict[bool, tuple[Callable[[], None], Scalars]] = {}
         self.static: Batch | None = None
         self.refused = False
-
-    @property
-    def learning_rate(self) -> float:
-        """The step's learning rate."""
-        return self.step.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.step.learning_rate = value
 
     def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
         """Update once, as the step does."""
@@ -89,12 +80,6 @@ class GraphedStep(Step):
         replay()
         self.step.optimizer.advance()
         return terms
-
-    def state(self) -> dict[str, Tensor]:
-        return self.step.state()
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        self.step.load(state)
 
     def _record(self, report: bool, generator: Generator) -> bool:
         optimizer, static = self.step.optimizer, self.static

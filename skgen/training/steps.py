@@ -74,15 +74,11 @@ class GradientStep(Step):
         self.optimizer.load(state)
 
 
-class Repeated(Step):
-    """A gradient step taken several times on each batch, of a loss that is another one from batch to batch.
+class Wrapped(Step, ABC):
+    """A way to take a gradient step, whose learning rate and state it has."""
 
-    The reported terms are those before the first update.
-    """
-
-    def __init__(self, step: GradientStep, n_times: int) -> None:
+    def __init__(self, step: GradientStep) -> None:
         self.step = step
-        self.n_times = n_times
         self.line_search = step.line_search
 
     @property
@@ -93,18 +89,29 @@ class Repeated(Step):
     def learning_rate(self, value: float) -> None:
         self.step.learning_rate = value
 
+    def state(self) -> dict[str, Tensor]:
+        return self.step.state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.step.load(state)
+
+
+class Repeated(Wrapped):
+    """A gradient step taken several times on each batch, of a loss that is another one from batch to batch.
+
+    The reported terms are those before the first update.
+    """
+
+    def __init__(self, step: GradientStep, n_times: int) -> None:
+        super().__init__(step)
+        self.n_times = n_times
+
     def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
         self.step.optimizer.renew()
         terms = self.step(batch, generator, report=report)
         for _ in range(self.n_times - 1):
             self.step(batch, generator, report=False, again=True)
         return terms
-
-    def state(self) -> dict[str, Tensor]:
-        return self.step.state()
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        self.step.load(state)
 
 
 class Alternate(Step):
