@@ -58,9 +58,7 @@ class LineSearch(RowMethod, ABC):
         self.share = torch.where(rows & ~risen, shorter * self.share, self.share)
         self.active = self.active & (self.share >= SMALLEST_SHARE)
         change = self.gradient - gradient
-        self.best = by_row(risen, self.best + self.step, self.best)
-        self.gradient = by_row(risen, gradient, self.gradient)
-        self.value = torch.where(risen, value, self.value)
+        self.take(risen, self.best + self.step, value, gradient)
         self._turn(self.step, change, risen)
 
 

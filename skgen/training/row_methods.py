@@ -64,6 +64,12 @@ class RowMethod(ABC):
             if isinstance(held, Tensor):
                 setattr(self, name, held[rows])
 
+    def take(self, rows: Tensor, point: Tensor, value: Tensor, gradient: Tensor) -> None:
+        """Make these points the best of some rows (batch,), with value and gradient there."""
+        self.best = by_row(rows, point, self.best)
+        self.gradient = by_row(rows, gradient, self.gradient)
+        self.value = torch.where(rows, value, self.value)
+
     @abstractmethod
     def points(self) -> Tensor:
         """Where the function is to be evaluated next, (batch, n); rows that have ended stay where they are."""
@@ -115,9 +121,7 @@ class FirstOrder(RowMethod, ABC):
     def tell(self, value: Tensor, gradient: Tensor) -> None:
         finite = torch.isfinite(value)
         better = self.active & finite & (value > self.value + self.threshold)
-        self.best = by_row(better, self.point, self.best)
-        self.gradient = by_row(better, gradient, self.gradient)
-        self.value = torch.where(better, value, self.value)
+        self.take(better, self.point, value, gradient)
         self.idle = torch.where(better, 0.0, self.idle + 1)
         self.gained = self.gained | better
         self._return(~finite | (self.idle >= self.patience))

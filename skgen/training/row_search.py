@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skgen.training.row_conjugate import ConjugateGradients, TruncatedNewton
 from skgen.training.row_directions import BFGS, LBFGS
-from skgen.training.row_methods import Adam, GradientAscent, RowMethod, Settings
+from skgen.training.row_methods import Adam, GradientAscent, RowMethod, Settings, by_row
 
 Bound = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Parameters (batch, n_parameters) to the bound of each row (batch,) and its gradient (batch, n_parameters)."""
@@ -107,10 +107,8 @@ def best_of(bound: Bound, starts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     for start in starts[1:]:
         new_value, new_gradient = bound(start)
         better = torch.isfinite(new_value) & ~(torch.isfinite(value) & (value >= new_value))
+        best, gradient = by_row(better, start, best), by_row(better, new_gradient, gradient)
         value = torch.where(better, new_value, value)
-        best, gradient = (
-            torch.where(better.unsqueeze(-1), new, old) for new, old in ((start, best), (new_gradient, gradient))
-        )
     return best, value, gradient
 
 
