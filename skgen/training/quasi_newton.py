@@ -12,7 +12,7 @@ from skgen.training.descent import LineSearch
 from skgen.training.flat import Flat
 from skgen.training.line_search import FLATTEST
 
-REMEMBERED = 20
+MEMORY = 20
 """Steps that the method of limited memory learns from."""
 LARGEST = 5000
 """Most parameters of the method that keeps a matrix: 200 MB of float64."""
@@ -80,7 +80,7 @@ class BFGS(QuasiNewton):
         if n > LARGEST:
             raise ValueError(
                 f"The solver 'bfgs' keeps a matrix of n x n numbers and takes at most n = {LARGEST} parameters, got "
-                f"{n}: choose 'lbfgs', which keeps {2 * REMEMBERED} vectors of n."
+                f"{n}: choose 'lbfgs', which keeps {2 * MEMORY} vectors of n."
             )
         self.inverse = parameters.value.new_zeros(n, n)
         self.known = torch.zeros((), dtype=torch.bool)
@@ -121,7 +121,7 @@ class LBFGS(QuasiNewton):
 
     def __init__(self, parameters: Flat, **options: Any) -> None:
         super().__init__(parameters, **options)
-        self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=REMEMBERED)
+        self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=MEMORY)
 
     def _newton(self, slope: Tensor) -> Tensor | None:
         if not self.pairs:

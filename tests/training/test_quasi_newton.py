@@ -8,7 +8,7 @@ from torch import nn
 from skgen.training.flat import FlatParameters, FlatVector, FlatView
 from skgen.training.line_search import ROUNDING
 from skgen.training.optimizers import SOLVERS
-from skgen.training.quasi_newton import BFGS, LARGEST, LBFGS, REMEMBERED
+from skgen.training.quasi_newton import BFGS, LARGEST, LBFGS, MEMORY
 from tests.parts import gradient_of, normal
 
 EPS = torch.finfo(torch.float64).eps
@@ -118,9 +118,9 @@ def test_a_pair_is_of_a_single_loss(method, generator):
 def test_the_limited_memory_is_limited(generator):
     flat = start(10, generator)
     optimizer, gradient = LBFGS(flat), gradient_of(valley, flat)
-    for i in range(REMEMBERED + 5):
+    for i in range(MEMORY + 5):
         optimizer.step(gradient, 1.0)
-        assert len(optimizer.pairs) == min(i + 1, REMEMBERED)
+        assert len(optimizer.pairs) == min(i + 1, MEMORY)
 
 
 @every_method
