@@ -214,15 +214,8 @@ class LayeredNetwork(Network):
                 if padded:
                     space.gradient.copy_(g)
                     g = space.padded_gradient
-                for i in range(len(layers) - 1, -1, -1):
-                    if parameter_gradient:
-                        layers[i].add_gradient(inputs[i], g)
-                    if i == 0 and not input_gradient:
-                        return None
-                    g = layers[i].pull(g)
-                    for pull in pulls[i - 1] if i else ():
-                        g = pull(g)
-                return g if x.dim() == 2 else g.view(x.shape)
+                to_x = _pull(layers, inputs, pulls, g, to_input=input_gradient, to_parameters=parameter_gradient)
+                return to_x if to_x is None or x.dim() == 2 else to_x.view(x.shape)
 
             return space.output if x.dim() == 2 else space.output.view(*x.shape[:-1], -1), pullback
 
@@ -244,3 +237,27 @@ class LayeredNetwork(Network):
 
     def _trace_activation(self, x: Tensor) -> tuple[Tensor, Pullback]:
         return self.activation.trace(x)
+
+
+def _pull(
+    layers: Sequence[BoundLayer],
+    inputs: Sequence[LayerInputs],
+    activations: Sequence[list[Pullback]],
+    gradient: Tensor,
+    *,
+    to_input: bool,
+    to_parameters: bool,
+) -> Tensor | None:
+    """The gradient of the first layer's inputs, if asked for, from that of the outputs; those of parameters are added.
+
+    ``activations`` are the pullbacks of what each layer but the last is followed by.
+    """
+    for i in range(len(layers) - 1, -1, -1):
+        if to_parameters:
+            layers[i].add_gradient(inputs[i], gradient)
+        if i == 0 and not to_input:
+            return None
+        gradient = layers[i].pull(gradient)
+        for pull in activations[i - 1] if i else ():
+            gradient = pull(gradient)
+    return gradient
