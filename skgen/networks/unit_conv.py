@@ -40,10 +40,11 @@ class UnitConvEncoder(ConvolutionalNetwork):
         changes += [Convolution(a, b * gates, stride=2, n_groups=n_units) for a, b in pairwise(own)]
         residuals = [Residual(n, gates, n_units) for n in own]
         self._stages(changes, residuals, [(side, side) for side in self.sides[1:]])
-        n_pixels = math.prod(self.sides[-1])
-        self.last: AffineLayer = Dense(n_inputs, n_outputs)
+        self.last: AffineLayer
         if channels:
-            self.last = UnitDense(n_units, channels[-1] * n_pixels, unit_size, n_blocks)
+            self.last = UnitDense(n_units, channels[-1] * math.prod(self.sides[-1]), unit_size, n_blocks)
+        else:
+            self.last = Dense(n_inputs, n_outputs)
 
     def _body(self, x: Tensor, generator: Generator | None) -> Tensor:
         output: Tensor = self.last(self._coarsened(x, generator))

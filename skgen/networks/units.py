@@ -239,6 +239,6 @@ def column_mask(parameter: Tensor, n_blocks: int, n_units: int, indices: Sequenc
     for index in indices:
         if not 0 <= index < n_units:
             raise ValueError(f"Units are numbered from 0 to {n_units - 1}, got {index}.")
-    mask = torch.zeros(parameter.shape, dtype=parameter.dtype, device=parameter.device)
+    mask = parameter.new_zeros(parameter.shape)
     mask.unflatten(-1, (n_blocks, n_units, -1))[..., list(indices), :] = 1
     return mask
