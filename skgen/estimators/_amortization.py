@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgen._spec import check_count, check_number
 from skgen.distributions.streams import Streams, row_keys
 from skgen.estimators._arrays import as_array, tiles
+from skgen.estimators._cells import check_cells
 from skgen.estimators._data import weighted_rows
 from skgen.estimators._inference import SemiAmortized
 from skgen.estimators._sparse import as_rows
@@ -111,6 +112,11 @@ class Amortization(VariationalEstimator):
     def _gap(self, X, n_draws, random_state, return_std, function):
         X = self._check_input(X)
         check_count(n_draws, "n_draws", least=2)
+        if self.prior_.has_categories:
+            raise ValueError(
+                f"Gaps are what a search for each row gains, and posteriors of categories have no path for one, got "
+                f"latent_generator={self.latent_generator!r}: compare elbo(X)['elbo'] with score_samples(X)."
+            )
         seed, wide = self._seed(random_state), self._module(np.float64)
         refining = self._refining_kind()
 
@@ -196,6 +202,8 @@ class Amortization(VariationalEstimator):
         if learning_rate is not None:
             check_number(learning_rate, "learning_rate", least=0)
             tuner.learning_rate = learning_rate
+        tuner._validate_params()  # parameters may have been set after the fit
+        check_cells(tuner)
         run = tuner._tuning_run(X, sample_weight)
         run.complete()
         self.weights_ = tuner._merged(run)

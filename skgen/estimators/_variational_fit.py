@@ -69,6 +69,26 @@ def has_closed_m_step(model):
     return model.prior.statistics(draw) is not None
 
 
+def convolves(decoder, image_shape):
+    """Whether a decoder is convolutional: an additive one is of the kind of the encoder."""
+    return image_shape is not None and decoder != "mlp"
+
+
+def check_inference(inference, architecture):
+    """Refuse a kind of inference that a model of some architecture has no parts for."""
+
+    def suits(kind):
+        has_encoder = architecture["encoder"] != "none" or not kind.encodes
+        return has_encoder and kind.family in ("diagonal", architecture["family"])
+
+    if not suits(INFERENCES[inference]):
+        suitable = [name for name, kind in INFERENCES.items() if suits(kind)]
+        raise ValueError(
+            f"inference={inference!r} needs parts that the model was fitted without: choose one of {suitable}, or fit "
+            "again."
+        )
+
+
 class GeneratorStart(AggregatedPosterior):
     """Starts the latent generator from draws of the posteriors that a kind of inference finds.
 
@@ -136,8 +156,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         self._architecture = self._network_sizes()
         if self.prior_.temperatures is not None and not self._sums:
             raise ValueError(
-                "latent_generator='categorical' needs states that can be summed over: raise prior__max_states to "
-                f"n_categories ** {self._architecture['n_components']}, or have fewer units."
+                "latent_generator='categorical' needs states that can be summed over: raise "
+                f"latent_generator__max_states to n_categories ** {self._architecture['n_components']}, or have fewer "
+                "units."
             )
         check_cells(self)
 
@@ -146,7 +167,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         return self.prior_.has_exact_sums(self._architecture["n_components"])
 
     def _kind(self):
-        """How posteriors are found, by the parameters in force."""
+        """How posteriors are found, by the parameters in force, which may have been set after the fit."""
+        check_inference(self.inference, self._architecture)
+        check_cells(self, "more than an encoder")
         search = Search(ROW_SOLVER.get(self.e_solver, self.e_solver), self.refine_steps, self.learning_rate)
         return INFERENCES[self.inference](search, self.kernel)
 
@@ -155,7 +178,8 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         sizes = layer_sizes(ENCODERS[self.encoder] if hidden is None else hidden, "hidden_layer_sizes")
         # The layers of a decoder of all units are as wide as those of the units together.
         factor = 1 if self.decoder == "additive" else self.n_units
-        kinds = self.encoder, "conv" if self._convolves else "mlp"
+        shape = self._image_shape() if "conv" in (self.encoder, self.decoder) else None
+        kinds = self.encoder, "conv" if convolves(self.decoder, shape) else "mlp"
         mirrored = tuple(factor * size for size in (sizes if kinds[0] == kinds[1] else ENCODERS[kinds[1]])[::-1])
         kind = INFERENCES[self.inference]
         return {
@@ -166,7 +190,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
             "encoder": self.encoder if kind.encodes else "none",
             "decoder": self.decoder,
             "family": kind.family,
-            "image_shape": self._image_shape() if "conv" in (self.encoder, self.decoder) else None,
+            "image_shape": shape,
             "encoder_sizes": sizes,
             "decoder_sizes": mirrored if decoder is None else layer_sizes(decoder, "decoder_hidden_layer_sizes"),
             "activation": self.activation,
@@ -181,11 +205,6 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         decoder = self._decoder(prior.n_latent, likelihood.n_outputs)
         return LatentVariableModel(encoder, decoder, prior, posterior, likelihood, missing=self._missing)
 
-    @property
-    def _convolves(self):
-        """Whether the decoder is convolutional."""
-        return self.decoder == "conv" or (self.decoder == "additive" and self.encoder == "conv")
-
     def _encoder(self, n_inputs, posterior):
         a, n_parameters = self._architecture, posterior.n_parameters
         if a["encoder"] == "none":
@@ -198,8 +217,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
     def _decoder(self, n_latent, n_outputs):
         a = self._architecture
         units = (a["n_units"],) if a["decoder"] == "additive" else ()
-        kind, shape = DECODERS[a["decoder"], self._convolves], (a["image_shape"],) if self._convolves else ()
-        return kind(n_latent, *units, a["decoder_sizes"], n_outputs, *shape, a["activation"])
+        image = convolves(a["decoder"], a["image_shape"])
+        shape = (a["image_shape"],) if image else ()
+        return DECODERS[a["decoder"], image](n_latent, *units, a["decoder_sizes"], n_outputs, *shape, a["activation"])
 
     @property
     def _n_features_out(self):
@@ -323,7 +343,8 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
     def _learns(self, part):
         """Whether a part of the model is learnt."""
         if self._tuned_units:
-            return part == "encoder" or (part == "decoder" and self._architecture["decoder"] == "additive")
+            a = self._architecture
+            return {"encoder": a["encoder"] != "none", "decoder": a["decoder"] == "additive"}.get(part, False)
         return self._tuned is None or part in self._tuned
 
     def _view(self, parameters, *modules):

@@ -6,6 +6,7 @@ import torch
 
 from skgen.estimators._variational_fit import PARTS
 from skgen.likelihoods import Gaussian
+from skgen.priors import Categorical
 from tests.estimators.configurations import amortized, rows
 
 pytestmark = [
@@ -68,6 +69,13 @@ def test_without_an_encoder_nothing_is_amortised():
     with pytest.raises(ValueError, match="inference='local' has no encoder"):
         model.amortization_gap(rows())
     assert np.isfinite(model.approximation_gap(rows(), n_draws=32)).all()
+
+
+def test_categories_have_no_gap_that_a_search_could_tell():
+    model = amortized(latent_generator=Categorical(3), max_iter=1).fit(rows())
+    for gap in (model.amortization_gap, model.approximation_gap):
+        with pytest.raises(ValueError, match=r"posteriors of categories have no path .* latent_generator=Categorical"):
+            gap(rows())
 
 
 # -- units ------------------------------------------------------------------------------------------------------------
@@ -154,6 +162,27 @@ def test_a_higher_weight_counts_more():
 def test_parts_that_there_are_not_are_named(parts):
     with pytest.raises(ValueError, match="parts must be some of"):
         new_model(max_iter=1).fine_tune(NEW, parts=parts)
+
+
+@pytest.mark.parametrize("inference", ["local", "laplace"])
+def test_units_without_encoders_are_decoders(inference):
+    model = new_model(inference=inference)
+    before = dict(model.weights_)
+    mask = model._module(np.float64).decoder.unit_masks([1])
+    model.fine_tune(NEW, parts=(1,), max_iter=2)
+    moved = changed(before, model.weights_)
+    assert moved
+    assert moved <= {f"decoder.{name}" for name in mask}
+
+
+def test_parameters_set_after_the_fit_are_checked_before_adaptation():
+    for settings, message in [
+        ({"e_solver": "newton"}, "'e_solver' parameter"),
+        ({"m_solver": "lbfgs"}, "m_solver='lbfgs' does not go with latent_generator"),
+    ]:
+        model = amortized(latent_generator=Categorical(3), max_iter=1).fit(rows()).set_params(**settings)
+        with pytest.raises(ValueError, match=message):
+            model.fine_tune(NEW)
 
 
 def test_an_encoder_that_there_is_not_is_named():

@@ -222,6 +222,35 @@ def test_another_architecture_is_no_continuation():
         model.set_params(inference="laplace").fit(rows())
 
 
+@pytest.mark.parametrize(
+    ("fitted", "other"),
+    [("amortized", "laplace"), ("local", "laplace"), ("local", "amortized"), ("laplace", "mcmc")],
+)
+def test_inference_that_a_fitted_model_has_no_parts_for_is_named(fitted, other):
+    model = amortized(inference=fitted, max_iter=1).fit(rows()).set_params(inference=other)
+    for use in (model.transform, model.score_samples, model.approximation_gap, model.fine_tune):
+        with pytest.raises(ValueError, match=f"inference='{other}' needs parts .* choose one of .*'local'"):
+            use(rows())
+
+
+def test_a_search_for_categories_is_refused_in_use_too():
+    model = amortized(latent_generator=priors.Categorical(3), max_iter=1).fit(rows())
+    for inference in ("semi_amortized", "local", "mcmc"):
+        model.set_params(inference=inference)
+        with pytest.raises(ValueError, match=f"inference='{inference}' does not go with latent_generator"):
+            model.score_samples(rows())
+
+
+@pytest.mark.parametrize("encoder", ["mlp", "conv"])
+def test_networks_named_after_the_fit_wait_for_the_next(encoder):
+    X = rows(10, 16)
+    model = amortized(encoder=encoder, hidden_layer_sizes=(2, 3), max_iter=1).fit(X)
+    expected = model.score_samples(X)
+    for settings in ({"encoder": "conv"}, {"encoder": "mlp", "decoder": "mlp"}, {"decoder": "conv"}):
+        changed = copy.deepcopy(model).set_params(**settings)
+        np.testing.assert_array_equal(changed.score_samples(X), expected)
+
+
 def test_a_search_chooses_among_units_solvers_and_generators():
     grid = {"n_units": [1, 2], "m_solver": ["adam", "cg"], "latent_generator": ["normal", Mixture(2)]}
     search = GridSearchCV(amortized(max_iter=1), grid, cv=2, error_score="raise").fit(rows(20))
