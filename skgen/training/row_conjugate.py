@@ -97,8 +97,8 @@ class TruncatedNewton(LineSearch):
         self.n_products = self.n_products.masked_fill(rows, 0.0)
         self.probing = self.probing | rows
 
-    def points(self) -> Tensor:
-        points = super().points()
+    def ask(self) -> Tensor:
+        points = super().ask()
         return by_row(self.active & self.probing, self.best + self._probe() * self.conjugate, points)
 
     def _probe(self) -> Tensor:

@@ -43,7 +43,7 @@ class LineSearch(RowMethod, ABC):
         self.promise = torch.where(rows, promise, self.promise)
         self.share = self.share.masked_fill(rows, 1.0)
 
-    def points(self) -> Tensor:
+    def ask(self) -> Tensor:
         self.step = by_row(self.active, self.share.unsqueeze(-1) * self.direction, torch.zeros_like(self.best))
         return self.best + self.step
 

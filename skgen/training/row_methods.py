@@ -71,7 +71,7 @@ class RowMethod(ABC):
         self.value = torch.where(rows, value, self.value)
 
     @abstractmethod
-    def points(self) -> Tensor:
+    def ask(self) -> Tensor:
         """Where the function is to be evaluated next, (batch, n); rows that have ended stay where they are."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class FirstOrder(RowMethod, ABC):
         self.active = self.active & (promise > self.threshold) & ~slow
         self.point = by_row(self.active, self.point + step, self.best)
 
-    def points(self) -> Tensor:
+    def ask(self) -> Tensor:
         return self.point
 
     def tell(self, value: Tensor, gradient: Tensor) -> None:

@@ -125,6 +125,6 @@ def _climb(search: RowMethod, bound: Bound, n_steps: int, select: Callable[[Tens
             rows = rows[going]
             search.keep(going)
             bound = select(rows)
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
     found[rows] = search.best
     return found

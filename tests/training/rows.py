@@ -116,5 +116,5 @@ def evaluations(method, bound, start, limit=300):
     for n in range(limit):
         if not search.active.any():
             return search, n
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
     return search, limit

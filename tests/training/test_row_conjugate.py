@@ -30,7 +30,7 @@ def test_conjugate_gradients_search_as_many_lines_as_a_quadratic_has_parameters(
     search = ConjugateGradients(start, *bound(start), LONG_STEPS)
     # A line takes a step and a secant, and the first one some more until a step is short enough.
     for _ in range(2 * n_parameters + 6):
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
     torch.testing.assert_close(search.best, best, rtol=0, atol=1e-6)
 
 

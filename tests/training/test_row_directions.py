@@ -18,7 +18,7 @@ def test_the_last_steps_stand_for_the_inverse_hessian_that_bfgs_makes_of_them(ge
     bound, start = coupled(generator)
     search = LBFGS(start, *bound(start), LONG_STEPS)
     for _ in range(MEMORY):
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
     n = start.shape[-1]
     inverse = search.scale.view(-1, 1, 1) * torch.eye(n, dtype=start.dtype)
     for i in range(MEMORY):  # no more evaluations than places, so that the oldest is the first
@@ -35,7 +35,7 @@ def test_a_pair_has_its_place_until_the_memory_comes_round(generator):
     search = LBFGS(torch.zeros_like(best), *bound(torch.zeros_like(best)), LONG_STEPS)
     for n in range(2 * MEMORY):
         before = search.steps.clone()
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
         untouched = [i for i in range(MEMORY) if i != n % MEMORY]
         assert torch.equal(search.steps[:, untouched], before[:, untouched])
 
@@ -45,7 +45,7 @@ def test_the_inverse_hessian_of_bfgs_stays_symmetric_and_positive_and_obeys_the_
     search = BFGS(start, *bound(start), LONG_STEPS)
     for _ in range(30):
         point, gradient, inverse = search.best, search.gradient, search.inverse.clone()
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
         step, change = search.best - point, gradient - search.gradient
         torch.testing.assert_close(search.inverse, search.inverse.mT, rtol=0, atol=1e-9)
         assert (torch.linalg.eigvalsh(search.inverse) > 0).all()

@@ -13,7 +13,7 @@ def climbed(method, bound, start, n_steps, settings=SETTINGS):
     """A method after some evaluations."""
     search = method(start, *bound(start), settings)
     for _ in range(n_steps):
-        search.tell(*bound(search.points()))
+        search.tell(*bound(search.ask()))
     return search
 
 
@@ -55,7 +55,7 @@ def test_rows_that_are_kept_go_on_as_if_all_were(name, generator):
     some = climbed(ROW_SOLVERS[name], bound, start, 6)
     some.keep(kept)
     for _ in range(6):
-        some.tell(*bound(some.points(), kept))
+        some.tell(*bound(some.ask(), kept))
     torch.testing.assert_close(some.best, everything.best[kept], rtol=1e-9, atol=1e-9)
     assert torch.equal(some.active, everything.active[kept])
 
