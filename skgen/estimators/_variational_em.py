@@ -291,14 +291,6 @@ class InferenceStep(NoiseStep):
         return {}
 
 
-class MaximisationStep(Repeated):
-    """Updates of decoder and likelihood."""
-
-    def __call__(self, batch, generator, *, report=True):
-        super().__call__(batch, generator, report=False)
-        return {}
-
-
 class GeneratorStep(NoiseStep):
     """Makes the latent generator what is likeliest for the latent variables of all rows as last seen.
 

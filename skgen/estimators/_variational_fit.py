@@ -9,10 +9,11 @@ from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._inference import INFERENCES, Search, search_noise
 from skgen.estimators._latent import LatentVariableEstimator
-from skgen.estimators._loss import KLSchedule, training_noise
+from skgen.estimators._loss import training_noise
 from skgen.estimators._params import layer_sizes
 from skgen.estimators._prior_components import PriorComponents
 from skgen.estimators._prior_fit import AggregatedPosterior
+from skgen.estimators._sklearn import validate_parameter_constraints
 from skgen.estimators._training import gradient_step
 from skgen.estimators._variational_em import (
     CompleteLoss,
@@ -20,7 +21,6 @@ from skgen.estimators._variational_em import (
     GeneratorStep,
     InferenceStep,
     JointStep,
-    MaximisationStep,
     NoiseStep,
     ReportStep,
     VariationalLoss,
@@ -40,9 +40,9 @@ from skgen.objectives import ELBO
 from skgen.objectives.importance import elbo_parts
 from skgen.posteriors import POSTERIORS
 from skgen.priors import PRIORS, Normal, PriorSpec
-from skgen.training.loop import REPORTS_PER_EPOCH
+from skgen.training.loop import report_stride
 from skgen.training.schedules import warm_up_epochs
-from skgen.training.steps import Alternate
+from skgen.training.steps import Alternate, Repeated
 
 GENERATORS = {**PRIORS, "normal": lambda: Normal(learned=True)}
 """Names of latent generators: the priors, of which the normal one is learnt."""
@@ -59,14 +59,9 @@ ROW_SOLVER = {"adamw": "adam"}
 """Solvers that differ in weight decay alone, of which posteriors have none."""
 PARTS = ("encoder", "decoder", "latent_generator")
 """What an iteration learns."""
+USED = ("inference", "e_solver", "learning_rate", "refine_steps", "kernel")
+"""Parameters that each use of a fitted model asks for."""
 N_VALIDATION_DRAWS = 16
-
-
-def has_closed_m_step(model):
-    """Whether the latent generator is learnt from statistics of draws instead of by gradients."""
-    posterior, like = model.posterior, model.scale
-    draw = posterior.draw(like.new_zeros(1, posterior.n_parameters), like.new_zeros(1, 1, posterior.n_noise))
-    return model.prior.statistics(draw) is not None
 
 
 def convolves(decoder, image_shape):
@@ -168,6 +163,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
 
     def _kind(self):
         """How posteriors are found, by the parameters in force, which may have been set after the fit."""
+        used = {name: getattr(self, name) for name in USED}
+        constraints = {name: self._parameter_constraints[name] for name in USED}
+        validate_parameter_constraints(constraints, used, caller_name=type(self).__name__)
         check_inference(self.inference, self._architecture)
         check_cells(self, "more than an encoder")
         search = Search(ROW_SOLVER.get(self.e_solver, self.e_solver), self.refine_steps, self.learning_rate)
@@ -248,7 +246,6 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         return round(warm_up_epochs(self.prior_.pretraining, self.max_iter))
 
     def _schedule(self, loss, *, warm_up):
-        loss.kl_schedule = KLSchedule()
         loss.starts_at = self._pretraining_epochs() if warm_up else 0
 
     def _loss(self, model, batches, generator):
@@ -258,9 +255,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
         loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
         loss.shares, loss.whole, loss.n_rows = batches.full or kind.keeps, batches.full, batches.n_rows
-        loss.closed = has_closed_m_step(model)
+        loss.closed = model.prior.closed_m_step
         loss.collects = loss.closed and self._joint
-        loss.n_reports = len(range(0, batches.n_batches, max(1, batches.n_batches // REPORTS_PER_EPOCH)))
+        loss.n_reports = len(range(0, batches.n_batches, report_stride(batches.n_batches)))
         if kind.keeps:
             shape = (batches.n_rows, model.posterior.n_parameters)
             loss.kept = torch.full(shape, torch.nan, dtype=model.scale.dtype, device=model.scale.device)
@@ -333,7 +330,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
             valued=step.line_search,
             low_precision=self.precision == "bfloat16",
         )
-        return [("m", MaximisationStep(step, self.n_m_steps))]
+        return [("m", Repeated(step, self.n_m_steps))]
 
     @property
     def _tuned_units(self):

@@ -124,9 +124,10 @@ class AmortizedLatentModel(Amortization):
     noise_variance_ : ndarray of shape (n_features,) or None
         Noise variance of a Gaussian likelihood in squared units of X, where it is the same for all rows.
     history_ : dict of str to list of float
-        Per iteration: ``elbo``, ``reconstruction`` and ``kl`` after it in nats per row, ``elbo_std``, the standard
-        error of the first by noise and batches, ``elbo_fell``, 1 where it fell by more than that, ``n_e_steps`` where
-        it is not fixed, ``learning_rate``, and ``validation_elbo`` where there are validation rows.
+        Per iteration: ``elbo``, ``reconstruction`` and ``kl`` in nats per row, after it, or before it where one pass
+        gives the gradients of both steps, as by default; ``elbo_std``, the standard error of the first by noise and
+        batches, ``elbo_fell``, 1 where it fell by more than that, ``n_e_steps`` where it is not fixed,
+        ``learning_rate``, and ``validation_elbo`` where there are validation rows.
     n_iter_ : int
         Iterations run.
     best_iter_ : int

@@ -71,6 +71,8 @@ class Prior(nn.Module, ABC):
 
     starts_from_rows = False
     """Whether :meth:`start` has to be called, once, before the KL counts in training."""
+    closed_m_step = False
+    """Whether there is an M-step in closed form, :meth:`maximise` of :meth:`statistics`."""
     start_is_fit = False
     """Whether :meth:`start` from draws maximises their likelihood."""
     support: tuple[float, float] | None = None

@@ -26,6 +26,7 @@ class LearnedNormalPrior(Prior):
     """
 
     start_is_fit = True
+    closed_m_step = True
 
     def __init__(self, n_components: int) -> None:
         super().__init__(n_components)

@@ -31,6 +31,7 @@ class MixturePrior(Prior):
 
     starts_from_rows = True
     start_is_fit = True
+    closed_m_step = True
 
     def __init__(self, n_components: int, n_clusters: int, min_variance: float, n_init: int) -> None:
         super().__init__(n_components)

@@ -36,10 +36,15 @@ def epochs(
         yield _finite(record, epoch)
 
 
+def report_stride(n_batches: int) -> int:
+    """Number of batches from one that is reported to the next."""
+    return max(1, n_batches // REPORTS_PER_EPOCH)
+
+
 def _run_epoch(
     step: Callable[..., Scalars], batches: Batches, order: Generator, generator: Generator
 ) -> dict[str, float]:
-    stride = max(1, batches.n_batches // REPORTS_PER_EPOCH)
+    stride = report_stride(batches.n_batches)
     sums: Scalars = {}
     n_rows = 0
     for i, batch in enumerate(batches.epoch(order, generator)):

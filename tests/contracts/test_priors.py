@@ -244,6 +244,7 @@ def test_rows_without_weight_leave_a_prior_as_it_is(prior, generator):
 def test_expected_statistics_are_those_that_an_m_step_leaves_a_prior_at(prior, generator):
     found = posteriors(generator)
     statistics = prior.statistics(found)
+    assert prior.closed_m_step == (statistics is not None)
     if statistics is None:
         with pytest.raises(NotImplementedError, match="no closed M-step"):
             prior.expected_statistics()
