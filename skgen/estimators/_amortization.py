@@ -1,7 +1,8 @@
 """What an encoder costs, what each unit explains, and how a fitted model is adapted to new rows."""
 
 import copy
-from numbers import Integral, Real
+from collections.abc import Iterable
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -105,8 +106,8 @@ class Amortization(VariationalEstimator):
         check_is_fitted(self)
         if self._architecture["encoder"] == "none":
             raise ValueError(
-                f"inference={self.inference!r} has no encoder, and so nothing that it costs: choose "
-                "inference='amortized', 'semi_amortized' or 'mcmc'."
+                "The model was fitted without an encoder, and so there is nothing that one costs: fit with "
+                f"inference='amortized', 'semi_amortized' or 'mcmc', got inference={self.inference!r}."
             )
 
     def _gap(self, X, n_draws, random_state, return_std, function):
@@ -213,7 +214,7 @@ class Amortization(VariationalEstimator):
 
     def _checked_parts(self, parts):
         n_units = self._architecture["n_units"]
-        given = (parts,) if isinstance(parts, str | Real) else tuple(parts)
+        given = tuple(parts) if isinstance(parts, Iterable) and not isinstance(parts, str) else (parts,)
         units = all(isinstance(part, Integral) and not isinstance(part, bool) and 0 <= part < n_units for part in given)
         if not given or not (units or all(part in PARTS for part in given)):
             raise ValueError(
@@ -227,6 +228,11 @@ class Amortization(VariationalEstimator):
     def _tuning_run(self, X, sample_weight):
         """A run of the fitted model as it is."""
         rows, weight = weighted_rows(as_rows(self._check_rows(X, training=False)), sample_weight)
+        if not self._missing and self._moments(None, rows, weight).incomplete:
+            raise ValueError(
+                "X contains missing values, of which the rows that the model was fitted to had none: fill them in, or "
+                "go on with partial_fit."
+            )
         split, random_state = (rows, weight, None), check_random_state(self.random_state)
         return self._run_of(self._fitted_model(), split, random_state, n_epochs=self.max_iter, warm_up=False)
 

@@ -233,6 +233,13 @@ def test_inference_that_a_fitted_model_has_no_parts_for_is_named(fitted, other):
             use(rows())
 
 
+@pytest.mark.parametrize("wrong", [{"inference": "exact"}, {"e_solver": "newton"}, {"kernel": "gibbs"}])
+def test_what_is_wrong_is_named_in_use_too(wrong):
+    model = amortized(max_iter=1).fit(rows()).set_params(inference="mcmc").set_params(**wrong)
+    with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of AmortizedLatentModel"):
+        model.transform(rows())
+
+
 def test_a_search_for_categories_is_refused_in_use_too():
     model = amortized(latent_generator=priors.Categorical(3), max_iter=1).fit(rows())
     for inference in ("semi_amortized", "local", "mcmc"):
