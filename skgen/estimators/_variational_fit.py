@@ -9,7 +9,7 @@ from skgen.estimators._cells import check_cells
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._inference import INFERENCES, Search, search_noise
 from skgen.estimators._latent import LatentVariableEstimator
-from skgen.estimators._loss import KLSchedule, training_noise
+from skgen.estimators._loss import training_noise
 from skgen.estimators._params import layer_sizes
 from skgen.estimators._prior_components import PriorComponents
 from skgen.estimators._prior_fit import AggregatedPosterior
@@ -21,7 +21,6 @@ from skgen.estimators._variational_em import (
     GeneratorStep,
     InferenceStep,
     JointStep,
-    MaximisationStep,
     NoiseStep,
     ReportStep,
     VariationalLoss,
@@ -41,9 +40,9 @@ from skgen.objectives import ELBO
 from skgen.objectives.importance import elbo_parts
 from skgen.posteriors import POSTERIORS
 from skgen.priors import PRIORS, Normal, PriorSpec
-from skgen.training.loop import REPORTS_PER_EPOCH
+from skgen.training.loop import report_stride
 from skgen.training.schedules import warm_up_epochs
-from skgen.training.steps import Alternate
+from skgen.training.steps import Alternate, Repeated
 
 GENERATORS = {**PRIORS, "normal": lambda: Normal(learned=True)}
 """Names of latent generators: the priors, of which the normal one is learnt."""
@@ -63,13 +62,6 @@ PARTS = ("encoder", "decoder", "latent_generator")
 USED = ("inference", "e_solver", "learning_rate", "refine_steps", "kernel")
 """Parameters that each use of a fitted model asks for."""
 N_VALIDATION_DRAWS = 16
-
-
-def has_closed_m_step(model):
-    """Whether the latent generator is learnt from statistics of draws instead of by gradients."""
-    posterior, like = model.posterior, model.scale
-    draw = posterior.draw(like.new_zeros(1, posterior.n_parameters), like.new_zeros(1, 1, posterior.n_noise))
-    return model.prior.statistics(draw) is not None
 
 
 def convolves(decoder, image_shape):
@@ -254,7 +246,6 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         return round(warm_up_epochs(self.prior_.pretraining, self.max_iter))
 
     def _schedule(self, loss, *, warm_up):
-        loss.kl_schedule = KLSchedule()
         loss.starts_at = self._pretraining_epochs() if warm_up else 0
 
     def _loss(self, model, batches, generator):
@@ -264,9 +255,9 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
         loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
         loss.shares, loss.whole, loss.n_rows = batches.full or kind.keeps, batches.full, batches.n_rows
-        loss.closed = has_closed_m_step(model)
+        loss.closed = model.prior.closed_m_step
         loss.collects = loss.closed and self._joint
-        loss.n_reports = len(range(0, batches.n_batches, max(1, batches.n_batches // REPORTS_PER_EPOCH)))
+        loss.n_reports = len(range(0, batches.n_batches, report_stride(batches.n_batches)))
         if kind.keeps:
             shape = (batches.n_rows, model.posterior.n_parameters)
             loss.kept = torch.full(shape, torch.nan, dtype=model.scale.dtype, device=model.scale.device)
@@ -339,7 +330,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
             valued=step.line_search,
             low_precision=self.precision == "bfloat16",
         )
-        return [("m", MaximisationStep(step, self.n_m_steps))]
+        return [("m", Repeated(step, self.n_m_steps))]
 
     @property
     def _tuned_units(self):
