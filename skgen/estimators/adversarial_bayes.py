@@ -64,8 +64,9 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         Hidden layers of the adversary, which sees a draw relative to r, and the code of its row.
     n_draws : int, default=1
         Posterior draws per row and step of the model.
-    kl_warmup : float or int, default=0.1
-        Epochs over which the weight of the KL rises to 1: a fraction of ``max_iter`` (float) or a number (int).
+    kl_warmup : float or int, default=0
+        Epochs over which the weight of the KL rises to 1: a fraction of ``max_iter`` (float) or a number (int). While
+        it is low, posteriors shrink to points, and one that should have two modes may be left with one.
     learning_rate : float, default=1e-3
         Step size of the model, by Adam.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
@@ -201,7 +202,7 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         adversary_hidden_layer_sizes=(64, 64),
         # objective
         n_draws=1,
-        kl_warmup=0.1,
+        kl_warmup=0,
         # optimisation
         learning_rate=1e-3,
         learning_rate_schedule="constant",
