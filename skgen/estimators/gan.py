@@ -148,7 +148,9 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     >>> from skgen import GenerativeAdversarialNetwork
     >>> angles = np.random.RandomState(0).uniform(0, 2 * np.pi, 2000)
     >>> X = np.column_stack([np.cos(angles), np.sin(angles)])
-    >>> model = GenerativeAdversarialNetwork(2, hidden_layer_sizes=(32, 32), max_iter=100, random_state=0).fit(X)
+    >>> model = GenerativeAdversarialNetwork(
+    ...     2, hidden_layer_sizes=(32, 32), early_stopping=False, max_iter=100, random_state=0
+    ... ).fit(X)
     >>> bool(abs(np.linalg.norm(model.sample(1000), axis=1).mean() - 1) < 0.1)
     True
     """

@@ -138,7 +138,7 @@ class MutualInformation(PairEstimator):
     >>> x, noise = source.normal(size=(2, 4000))
     >>> y = 0.8 * x + 0.6 * noise
     >>> truth = -0.5 * np.log(1 - 0.8**2)
-    >>> estimator = MutualInformation(hidden_layer_sizes=(32,), max_iter=30, random_state=0)
+    >>> estimator = MutualInformation(hidden_layer_sizes=(32,), learning_rate=3e-3, max_iter=100, random_state=0)
     >>> estimator = estimator.fit(x[:2000, None], y[:2000])
     >>> print(f"{truth:.1f} {estimator.score(x[2000:, None], y[2000:]):.1f}")
     0.5 0.5

@@ -64,7 +64,8 @@ def test_a_model_of_complete_rows_takes_incomplete_ones_and_may_go_on_with_them(
         # What is fitted to the rows of each call, and not by a step of some length, moves.
         if learnt.get_params().get("prior_fit") != "aggregate" and "amortized" not in name:
             np.testing.assert_allclose(learnt.score_samples(rows()), seen, rtol=0.05, atol=0.05)
-        np.testing.assert_allclose(learnt.transform(rows()), codes, rtol=0.05, atol=0.05)
+        if learnt.get_params().get("inference", "amortized") == "amortized":  # a search for a row follows the generator
+            np.testing.assert_allclose(learnt.transform(rows()), codes, rtol=0.05, atol=0.05)
     estimator.partial_fit(X).partial_fit(rows())
     assert np.isfinite(estimator.score_samples(X)).all()
 
