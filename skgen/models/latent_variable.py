@@ -162,14 +162,12 @@ class LatentVariableModel(NetworkModel):
         encode = self._posterior_tracer(low_precision)
         decode = self.decoder.tracer(low_precision=low_precision, parameter_gradient=not frozen)
         posterior, likelihood = self._draw_tracer(), self._likelihood_tracer()
-        divergence = self.prior.kl_tracer() if closed_kl else None
-        prior = self.prior.tracer()
+        prior, divergence = self.prior.tracer(), self.prior.kl_tracer() if closed_kl else None
 
         def trace(
             x: Tensor, noise: Tensor, generator: Generator | None, condition: Tensor | None = None
         ) -> tuple[Terms, Pullback]:
-            n_draws = noise.shape[0]
-            noise = noise[0] if n_draws == 1 else noise
+            noise = noise[0] if (n_draws := len(noise)) == 1 else noise
             parameters, pull_encoder = encode(x, generator, condition)
             draw, pull_posterior = posterior(parameters, noise)
             outputs, pull_decoder = decode(joined(draw.z, condition), generator)
