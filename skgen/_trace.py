@@ -46,6 +46,15 @@ def autograd_trace(
     return tuple(y.detach() for y in outputs), pullback
 
 
+def differentiated(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (...) of a function of points (..., features) that do not depend on each other, and its gradient there."""
+    with torch.enable_grad():
+        point = point.detach().requires_grad_()
+        value = function(point)
+        gradient = torch.autograd.grad(value.sum(), point)[0]
+    return value.detach(), gradient
+
+
 def per_feature(cotangent: Tensor) -> Tensor:
     """A cotangent per row, or one for all rows, ready to multiply an array with a trailing feature axis."""
     return cotangent.unsqueeze(-1) if cotangent.dim() else cotangent

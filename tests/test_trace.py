@@ -1,6 +1,6 @@
 import torch
 
-from skgen._trace import autograd_trace, per_feature
+from skgen._trace import autograd_trace, differentiated, per_feature
 
 
 def test_value_and_gradients_of_every_input_and_parameter():
@@ -42,6 +42,16 @@ def test_it_works_where_gradients_are_off_and_leaves_the_input_alone():
     torch.testing.assert_close(gradient, x.exp())
     assert x.grad is None
     assert not x.requires_grad
+
+
+def test_each_point_has_its_value_and_gradient_where_gradients_are_off_too():
+    points = torch.tensor([[[1.0, 2.0], [0.0, 3.0]]])
+    with torch.no_grad():
+        value, gradient = differentiated(lambda z: 0.5 * z.square().sum(-1), points)
+    torch.testing.assert_close(value, torch.tensor([[2.5, 4.5]]))
+    torch.testing.assert_close(gradient, points)
+    assert not value.requires_grad
+    assert not points.requires_grad
 
 
 def test_per_feature_adds_an_axis_to_all_but_numbers():

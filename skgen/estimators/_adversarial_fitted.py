@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_count
+from skgen._trace import differentiated
 from skgen.distributions.mean_discrepancy import squared_distances
 from skgen.distributions.normal import sobol_normal
 from skgen.estimators._adversarial import Drawing
@@ -18,7 +19,6 @@ from skgen.estimators._density import Drawer
 from skgen.estimators._fitted import FittedModule
 from skgen.estimators._sklearn import _check_sample_weight
 from skgen.models.labelled import one_hot
-from skgen.samplers.langevin import differentiated
 from skgen.training.row_search import refine
 
 TILE = 64

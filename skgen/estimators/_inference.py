@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
+from skgen._trace import differentiated
 from skgen.distributions.normal import antithetic_normal
 from skgen.distributions.streams import Streams, row_keys
 from skgen.estimators._arrays import tile_size
@@ -13,7 +14,6 @@ from skgen.estimators._refinement import HELD, refined
 from skgen.models.chains import posterior_draws
 from skgen.models.laplace import laplace, log_joint
 from skgen.posteriors.base import Draw
-from skgen.samplers.langevin import differentiated
 from skgen.training.row_search import refine_from
 
 N_GUESSES = 16

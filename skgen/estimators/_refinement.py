@@ -4,8 +4,8 @@ from functools import partial
 
 import torch
 
+from skgen._trace import differentiated
 from skgen.estimators._arrays import tile_size
-from skgen.samplers.langevin import differentiated
 from skgen.training.row_search import ROW_SOLVERS, refine_from
 
 HELD = 4

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from skgen._spec import Spec
 from skgen._terms import Part, evaluate
-from skgen._trace import Pullback, Tracer, autograd_trace
+from skgen._trace import Pullback, Tracer, autograd_trace, differentiated
 from skgen.distributions.normal import balanced_normal
 
 N_MOMENT_DRAWS, MOMENT_DRAWS_AT_ONCE = 256, 8
@@ -133,11 +133,8 @@ class Posterior(nn.Module, ABC):
             return self.log_probs(z, row.unsqueeze(0)).squeeze(-1)
 
         parameters = parameters.detach()
-        with torch.enable_grad():
-            z = self.draw(parameters, noise).z.detach().requires_grad_()
-            log_prob = torch.vmap(paired, in_dims=(-2, 0), out_dims=-1)(z, parameters)
-            gradient: Tensor = torch.autograd.grad(log_prob.sum(), z)[0]
-            return gradient
+        log_prob = torch.vmap(paired, in_dims=(-2, 0), out_dims=-1)
+        return differentiated(lambda z: log_prob(z, parameters), self.draw(parameters, noise).z)[1]
 
     def tracer(self) -> Tracer:
         """``trace(parameters, noise)`` returns a Draw and ``pullback(z, log_prob, mean, log_scale, dependence)``.

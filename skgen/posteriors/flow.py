@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from skgen._spec import check_count, check_counts
+from skgen._trace import differentiated
 from skgen.distributions.normal import standard_normal_log_prob
 from skgen.networks.flows import FlowLayers
 from skgen.posteriors.base import MOMENT_DRAWS_AT_ONCE, Draw, Posterior, PosteriorSpec
@@ -65,10 +66,8 @@ class FlowPosterior(Posterior):
         return self._log_prob(z.unsqueeze(-2).expand(*z.shape[:-1], len(parameters), -1), parameters)
 
     def path_score(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        with torch.enable_grad():
-            z = self.draw(parameters.detach(), noise).z.detach().requires_grad_()
-            gradient: Tensor = torch.autograd.grad(self._log_prob(z, parameters.detach()).sum(), z)[0]
-            return gradient
+        parameters = parameters.detach()
+        return differentiated(lambda z: self._log_prob(z, parameters), self.draw(parameters, noise).z)[1]
 
 
 @dataclass

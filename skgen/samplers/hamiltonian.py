@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skgen._trace import differentiated
 from skgen.distributions.normal import standard_normal_log_prob
 from skgen.distributions.streams import Streams
-from skgen.samplers.langevin import differentiated
 
 LogWeight = Callable[[Tensor], Tensor]
 """Log of the weight at the position of each chain, (..., dimension) to (...); differentiable."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skgen._trace import differentiated
 from skgen.distributions.normal import standard_normal
 
 LogDensity = Callable[[Tensor], Tensor]
@@ -37,15 +38,6 @@ class State(NamedTuple):
     log_density: Tensor
     step_size: Tensor
     n_steps: Tensor
-
-
-def differentiated(log_density: LogDensity, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of a function of positions (..., dimension), (...), and its gradient."""
-    with torch.enable_grad():
-        position = position.detach().requires_grad_()
-        value = log_density(position)
-        gradient = torch.autograd.grad(value.sum(), position)[0]
-    return value.detach(), gradient
 
 
 def init(log_density: LogDensity, position: Tensor, step_size: float = 1.0) -> State:

@@ -11,8 +11,8 @@ from scipy.special import expit
 from sklearn.decomposition import PCA
 
 from skgen import priors
+from skgen._trace import differentiated
 from skgen.models.laplace import SMALLEST_PRECISION, curvature, laplace, log_joint
-from skgen.samplers.langevin import differentiated
 from skgen.training.row_search import refine
 from tests.oracles import linear_gaussian_log_prob, process_state
 from tests.parts import LIKELIHOOD_SPECS, REAL_PRIOR_SPECS, model_from, normal, rows_from
