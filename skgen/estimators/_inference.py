@@ -9,12 +9,11 @@ import torch
 from skgen._trace import differentiated
 from skgen.distributions.normal import antithetic_normal
 from skgen.distributions.streams import Streams, row_keys
-from skgen.estimators._arrays import tile_size
-from skgen.estimators._refinement import HELD, refined
+from skgen.estimators._refinement import refined, tiled
 from skgen.models.chains import posterior_draws
 from skgen.models.laplace import laplace, log_joint
 from skgen.posteriors.base import Draw
-from skgen.training.row_search import refine_from
+from skgen.training.row_search import refine
 
 N_GUESSES = 16
 """Draws of the prior, besides its centre, among which a search without an encoder begins."""
@@ -27,16 +26,22 @@ N_CHAINS, N_KEPT = 8, 8
 
 
 class Search(NamedTuple):
-    """How the posterior of a row is raised: a method, the number of its steps, and the step size of some."""
+    """How the posterior of a row is found: a method, its steps and the step size of some; or the kernel of chains."""
 
     solver: str
     n_steps: int
     learning_rate: float
+    kernel: str = "hmc"
 
     @property
     def thorough(self):
         """Of rows to which no later step returns: without a line search a few steps lead nowhere."""
         return self._replace(solver="lbfgs") if self.solver in ("adam", "sgd") else self
+
+    @property
+    def options(self):
+        """Those of :func:`~skgen.training.row_search.refine`."""
+        return {"n_steps": self.n_steps, "solver": self.solver, "learning_rate": self.learning_rate}
 
 
 class Completed(NamedTuple):
@@ -74,8 +79,6 @@ class Inference(ABC):
     Parameters
     ----------
     search : Search
-    kernel : str
-        Of chains.
     """
 
     encodes: ClassVar[bool] = True
@@ -87,29 +90,20 @@ class Inference(ABC):
     family: ClassVar[str] = "diagonal"
     """Name of the posterior's family."""
 
-    def __init__(self, search, kernel="hmc"):
-        self.search, self.kernel = search, kernel
+    def __init__(self, search):
+        self.search = search
 
     def parameters(self, model, x, seed):
         """Parameters of q(z | x) of standardised rows, of which none depends on another; ``seed`` is for all draws."""
-        kind = type(self)(self.search.thorough, self.kernel)
-        return kind._found(model, x, search_noise(model, seed), None, seed)
+        return self._found(self.search.thorough, model, x, search_noise(model, seed), None, seed)
 
     def completed(self, model, x, noise, kept, seed):
         """Latent variables of a batch in training; ``kept`` are parameters from before, NaN where there are none."""
-        return Completed(self._found(model, x, noise, kept, seed), noise)
+        return Completed(self._found(self.search, model, x, noise, kept, seed), noise)
 
     @abstractmethod
-    def _found(self, model, x, noise, kept, seed):
+    def _found(self, search, model, x, noise, kept, seed):
         """Parameters of q(z | x) of rows, at noise that they share in a search."""
-
-
-def _tiled(function, model, n_draws, *rows):
-    """Apply a function that takes gradients to tensors of rows, tile by tile, in inference mode too."""
-    size = tile_size(HELD * n_draws * model.width, model.scale.itemsize)
-    with torch.inference_mode(False), torch.no_grad():
-        parts = zip(*(each.clone().split(size) for each in rows), strict=True)
-        return torch.cat([function(*some) for some in parts])
 
 
 class Amortized(Inference):
@@ -120,7 +114,7 @@ class Amortized(Inference):
     def parameters(self, model, x, seed):
         return model.encode(x)
 
-    def _found(self, model, x, noise, kept, seed):
+    def _found(self, search, model, x, noise, kept, seed):
         return model.encode(x)
 
 
@@ -129,16 +123,16 @@ class SemiAmortized(Inference):
 
     keeps = True
 
-    def _found(self, model, x, noise, kept, seed):
-        search, starts = self.search, self._starts(model, x, kept, seed)
-        options = {"solver": search.solver, "learning_rate": search.learning_rate}
-        return refined(model, x, starts, noise, search.n_steps, **options)
+    def _found(self, search, model, x, noise, kept, seed):
+        return refined(model, x, self._starts(model, x, kept, seed), noise, **search.options)
 
     def _starts(self, model, x, kept, seed):
         """Parameters, (n_starts, batch, n_parameters), of which each row begins at its best."""
-        encoded = model.encode(x)
-        starts = [encoded] if kept is None else [encoded, torch.where(kept.isnan(), encoded, kept)]
-        return torch.stack(starts)
+        start = self._start(model, x, seed)
+        return torch.stack([start] if kept is None else [start, torch.where(kept.isnan(), start, kept)])
+
+    def _start(self, model, x, seed):
+        return model.encode(x)
 
 
 class Local(SemiAmortized):
@@ -146,9 +140,8 @@ class Local(SemiAmortized):
 
     encodes = False
 
-    def _starts(self, model, x, kept, seed):
-        guess = _tiled(lambda part: guessed(model, part, seed), model, N_GUESSES + 1, x)
-        return guess.unsqueeze(0) if kept is None else torch.stack([guess, torch.where(kept.isnan(), guess, kept)])
+    def _start(self, model, x, seed):
+        return tiled(lambda part: guessed(model, part, seed), model, N_GUESSES + 1, x)
 
 
 class Laplace(Local):
@@ -156,24 +149,24 @@ class Laplace(Local):
 
     family = "full"
 
-    def _found(self, model, x, noise, kept, seed):
+    def _found(self, search, model, x, noise, kept, seed):
         def found(x, *starts):
             function = log_joint(model, x)
             starts = torch.stack(starts)[..., : model.posterior.n_components]
-            return laplace(function, refine_from(partial(differentiated, function), starts, **self.search._asdict()))
+            return laplace(function, refine(partial(differentiated, function), starts, **search.options))
 
-        return _tiled(found, model, model.posterior.n_components, x, *self._starts(model, x, kept, seed))
+        return tiled(found, model, model.posterior.n_components, x, *self._starts(model, x, kept, seed))
 
 
 class Chains(Inference):
     """Draws of p(z | x) itself, by Markov chains that begin at draws of the encoder's posterior."""
 
-    def _found(self, model, x, noise, kept, seed):
+    def _found(self, search, model, x, noise, kept, seed):
         def found(x, parameters):
             noise = self._draws(model, x, parameters, seed, N_CHAINS, N_KEPT)
             return model.posterior.matched(model.posterior.draw(parameters, noise).z)
 
-        return _tiled(found, model, N_CHAINS, x, model.encode(x))
+        return tiled(found, model, N_CHAINS, x, model.encode(x))
 
     def completed(self, model, x, noise, kept, seed):
         def drawn(x, parameters):
@@ -181,7 +174,7 @@ class Chains(Inference):
             return model.posterior.draw(parameters, found).z.transpose(0, 1)
 
         parameters = model.encode(x)
-        return Completed(parameters, noise, _tiled(drawn, model, len(noise), x, parameters).transpose(0, 1))
+        return Completed(parameters, noise, tiled(drawn, model, len(noise), x, parameters).transpose(0, 1))
 
     def _draws(self, model, x, parameters, seed, n_chains, n_kept):
         """Noise of draws of p(z | x), (n_chains * n_kept, batch, n_noise)."""
@@ -197,7 +190,7 @@ class Chains(Inference):
             n_steps=self.search.n_steps,
             n_chains=n_chains,
             n_kept=min(n_kept, self.search.n_steps - self.search.n_steps // 2),
-            kernel=self.kernel,
+            kernel=self.search.kernel,
             dtype=x.dtype,
         )
 

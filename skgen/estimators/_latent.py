@@ -64,7 +64,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         if not self.refine_steps:
             return parameters
         check_cells(self, "refinement")  # it may have been set after the fit
-        return refined(model, x, parameters, self._shared_noise(model), self.refine_steps, condition)
+        return refined(model, x, parameters, self._shared_noise(model), condition, n_steps=self.refine_steps)
 
     def _latent_moments(self, model, x):
         """Mean and standard deviation of the latent variables of standardised rows."""

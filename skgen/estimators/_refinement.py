@@ -6,7 +6,7 @@ import torch
 
 from skgen._trace import differentiated
 from skgen.estimators._arrays import tile_size
-from skgen.training.row_search import ROW_SOLVERS, refine_from
+from skgen.training.row_search import ROW_SOLVERS, refine
 
 HELD = 4
 """Times as much as in inference that is held of a row and draw where gradients are taken."""
@@ -22,28 +22,38 @@ def lower_bound(model, x, noise, condition=None):
     return partial(differentiated, bound)
 
 
-def refined(model, x, parameters, noise, n_steps, condition=None, *, solver="lbfgs", learning_rate=1e-2):
+def tiled(function, model, n_draws, x, *rows, width=0):
+    """Apply a function that takes gradients to tensors of rows, tile by tile, in inference mode too.
+
+    ``width`` counts what the function holds of a row beside the draws.
+    """
+    size = tile_size(HELD * n_draws * model.width + width, x.itemsize)
+    with torch.inference_mode(False), torch.no_grad():
+        # Tensors that were made in inference mode cannot be differentiated through, copies of them can.
+        parts = zip(*(each.split(size) for each in (x, *rows)), strict=True)
+        return torch.cat([function(*(each.clone() for each in part)) for part in parts])
+
+
+def refined(model, x, parameters, noise, condition=None, *, n_steps, solver="lbfgs", learning_rate=1e-2):
     """Parameters of q(z | x) of standardised rows, raised from some by at most ``n_steps`` steps, tile by tile.
 
     ``parameters`` are (rows, n_parameters), or (n_starts, rows, n_parameters), of which each row begins at its best.
     ``noise`` (draws, 1, n_noise) is shared by the rows. ``solver`` is one of
-    :data:`~skgen.training.row_search.ROW_SOLVERS`, and ``learning_rate`` that of ``"adam"`` and ``"sgd"``. Works in
-    inference mode too, which has no gradients.
+    :data:`~skgen.training.row_search.ROW_SOLVERS`, and ``learning_rate`` that of ``"adam"`` and ``"sgd"``.
     """
     starts = parameters if parameters.dim() == 3 else parameters.unsqueeze(0)
-    held = HELD * len(noise) * model.width + ROW_SOLVERS[solver].width(starts.shape[-1])
-    size = tile_size(held, x.itemsize)
-    parts = []
-    with torch.inference_mode(False):
-        noise = noise.clone()  # tensors that were made in inference mode cannot be differentiated through
-        for first in range(0, len(x), size):
-            tile = slice(first, first + size)
-            rows, given = x[tile].clone(), None if condition is None else condition[tile].clone()
+    given = (x,) if condition is None else (x, condition)
 
-            def select(chosen, rows=rows, given=given):
-                return lower_bound(model, rows[chosen], noise, None if given is None else given[chosen])
+    def found(*tile):
+        seen, start, block = tile[: len(given)], torch.stack(tile[len(given) :]), noise.clone()
 
-            bound = lower_bound(model, rows, noise, given)
-            options = {"n_steps": n_steps, "solver": solver, "learning_rate": learning_rate, "select": select}
-            parts.append(refine_from(bound, starts[:, tile].clone(), **options))
-    return torch.cat(parts)
+        def bound(x, condition=None):
+            return lower_bound(model, x, block, condition)
+
+        def select(chosen):
+            return bound(*(each[chosen] for each in seen))
+
+        options = {"n_steps": n_steps, "solver": solver, "learning_rate": learning_rate}
+        return refine(bound(*seen), start, **options, select=select)
+
+    return tiled(found, model, len(noise), *given, *starts, width=ROW_SOLVERS[solver].width(starts.shape[-1]))

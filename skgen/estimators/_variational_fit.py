@@ -171,8 +171,8 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
         validate_parameter_constraints(constraints, used, caller_name=type(self).__name__)
         check_inference(self.inference, self._architecture)
         check_cells(self, "more than an encoder")
-        search = Search(ROW_SOLVER.get(self.e_solver, self.e_solver), self.refine_steps, self.learning_rate)
-        return INFERENCES[self.inference](search, self.kernel)
+        solver = ROW_SOLVER.get(self.e_solver, self.e_solver)
+        return INFERENCES[self.inference](Search(solver, self.refine_steps, self.learning_rate, self.kernel))
 
     def _network_sizes(self):
         hidden, decoder = self.hidden_layer_sizes, self.decoder_hidden_layer_sizes

@@ -1,7 +1,6 @@
 """Maxima of functions of each row, such as the parameters of its posterior, climbed as if the row were alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +22,17 @@ ROW_SOLVERS: dict[str, type[RowMethod]] = {
 }
 
 
-def refine(bound: Bound, start: Tensor, *, n_steps: int, **options: Any) -> Tensor:
+def refine(
+    bound: Bound,
+    start: Tensor,
+    *,
+    n_steps: int,
+    solver: str = "lbfgs",
+    learning_rate: float = 1e-2,
+    largest_move: float = 1.0,
+    tol: float = 1e-6,
+    select: Callable[[Tensor], Bound] | None = None,
+) -> Tensor:
     """Raise a bound of each row, as if each row were alone.
 
     Direction, step size, curvature, moments and stopping belong to the row, so that its result does not depend on the
@@ -33,46 +42,13 @@ def refine(bound: Bound, start: Tensor, *, n_steps: int, **options: Any) -> Tens
     ----------
     bound : callable
         Parameters to values, in nats, and gradients; rows must not depend on each other.
-    start : Tensor of shape (batch, n_parameters)
+    start : Tensor of shape (batch, n_parameters) or (n_starts, batch, n_parameters)
+        Where the rows begin; of several points each row takes the best. Those whose value is not finite are never
+        chosen if there is another.
     n_steps : int
-        Evaluations of the bound after the first. A step takes one of ``"adam"`` and ``"sgd"``, mostly one of
+        Evaluations of the bound after those of the starts. A step takes one of ``"adam"`` and ``"sgd"``, mostly one of
         ``"lbfgs"`` and ``"bfgs"``, mostly two of ``"cg"``, and of ``"newton-cg"`` one more than it multiplies by the
         Hessian, which is at most ``n_parameters`` times.
-    **options
-        Those of :func:`refine_from`.
-
-    Returns
-    -------
-    Tensor of shape (batch, n_parameters)
-
-    References
-    ----------
-    Kim et al. (2018), Semi-amortized variational autoencoders, https://arxiv.org/abs/1802.02550.
-    """
-    return refine_from(bound, start.unsqueeze(0), n_steps=n_steps, **options)
-
-
-def refine_from(
-    bound: Bound,
-    starts: Tensor,
-    *,
-    n_steps: int,
-    solver: str = "lbfgs",
-    learning_rate: float = 1e-2,
-    largest_move: float = 1.0,
-    tol: float = 1e-6,
-    select: Callable[[Tensor], Bound] | None = None,
-) -> Tensor:
-    """As :func:`refine`, where each row begins at the best of some points.
-
-    Parameters
-    ----------
-    bound : callable
-        As in :func:`refine`.
-    starts : Tensor of shape (n_starts, batch, n_parameters)
-        Points to choose from; those whose value is not finite are never chosen if there is another.
-    n_steps : int
-        Evaluations of the bound after those of the starts.
     solver : {"adam", "sgd", "cg", "newton-cg", "bfgs", "lbfgs"}
         What gives the steps. ``"bfgs"`` holds n_parameters squared numbers per row.
     learning_rate : float
@@ -89,10 +65,15 @@ def refine_from(
     Returns
     -------
     Tensor of shape (batch, n_parameters)
+
+    References
+    ----------
+    Kim et al. (2018), Semi-amortized variational autoencoders, https://arxiv.org/abs/1802.02550.
     """
     if solver not in ROW_SOLVERS:
         raise ValueError(f"solver must be one of {sorted(ROW_SOLVERS)}, got {solver!r}.")
     settings = Settings(learning_rate, largest_move, tol)
+    starts = start if start.dim() == 3 else start.unsqueeze(0)
     search = ROW_SOLVERS[solver](*best_of(bound, starts), settings)
     return _climb(search, bound, n_steps, select)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from skgen.training.row_search import ROW_SOLVERS, best_of, refine, refine_from
+from skgen.training.row_search import ROW_SOLVERS, best_of, refine
 from tests.parts import normal
 from tests.training.rows import coupled, decoders, quadratics, rosenbrock, values
 
@@ -160,12 +160,12 @@ def test_rows_that_have_stopped_are_left_out_where_rows_can_be_chosen(solver, ge
 def test_each_row_begins_at_the_best_of_its_starts(generator):
     bound, best = quadratics(generator)
     starts = best + normal(5, *best.shape, generator=generator)
-    found = refine_from(bound, starts, n_steps=0)
+    found = refine(bound, starts, n_steps=0)
     candidates = torch.stack([bound(start)[0] for start in starts])
     assert torch.equal(bound(found)[0], candidates.max(0).values)
     value, gradient = bound(found)
     assert all(torch.equal(*pair) for pair in zip(best_of(bound, starts), (found, value, gradient), strict=True))
-    further = refine_from(bound, starts, n_steps=20)
+    further = refine(bound, starts, n_steps=20)
     assert torch.equal(further, refine(bound, found, n_steps=20))
 
 
@@ -177,8 +177,8 @@ def test_a_start_outside_the_domain_is_not_chosen(outside):
 
     starts = torch.tensor([[[6.0, 0.0]], [[-5.0, 3.0]], [[7.0, 0.0]]], dtype=torch.float64)
     for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1]):
-        assert torch.equal(refine_from(walled, starts[order], n_steps=0), starts[1])
-    assert torch.equal(refine_from(walled, starts[[0, 2]], n_steps=3), starts[0])
+        assert torch.equal(refine(walled, starts[order], n_steps=0), starts[1])
+    assert torch.equal(refine(walled, starts[[0, 2]], n_steps=3), starts[0])
 
 
 @pytest.mark.parametrize("solver", ROW_SOLVERS)
