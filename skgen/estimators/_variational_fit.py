@@ -254,7 +254,7 @@ class VariationalEstimator(PriorComponents, ColumnsEstimator, LatentVariableEsti
     def _loss(self, model, batches, generator):
         kind = self._kind()
         noise, n_draws = self._training_noise(model, batches, generator, kind)
-        options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "frozen": not self._joint}
+        options = {"kind": VariationalLoss, "closed_kl": model.has_closed_kl(), "encoder_only": not self._joint}
         loss = self._terms_loss(model, batches, ELBO(), noise, n_draws, **options)
         loss.model, loss.inference, loss.frozen = model, kind, self._searches_lines
         loss.shares, loss.whole, loss.n_rows = batches.full or kind.keeps, batches.full, batches.n_rows

@@ -150,17 +150,17 @@ class LatentVariableModel(NetworkModel):
         """The tracer of draws from what the encoder gives, as :meth:`Posterior.tracer`."""
         return self.posterior.tracer()
 
-    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False, frozen: bool = False) -> Tracer:
+    def tracer(self, *, low_precision: bool = False, closed_kl: bool = False, encoder_only: bool = False) -> Tracer:
         """As documented by the base class, for noise (draws, batch or 1, n_noise).
 
         With ``closed_kl`` the terms hold ``kl``, otherwise ``log_prior`` and ``log_posterior``. The trace of a model
-        with conditions takes them as a fourth argument. ``frozen`` is for a loss that only the encoder is to lower:
-        the decoder's gradient is left alone, those of likelihood and prior may be.
+        with conditions takes them as a fourth argument. ``encoder_only`` is for a loss that no other part is to
+        lower: the decoder's gradient is left alone, those of likelihood and prior may be.
         """
         if self.prior.states() is not None:
-            return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl, frozen=frozen)
+            return summed_tracer(self, low_precision=low_precision, closed_kl=closed_kl, encoder_only=encoder_only)
         encode = self._posterior_tracer(low_precision)
-        decode = self.decoder.tracer(low_precision=low_precision, parameter_gradient=not frozen)
+        decode = self.decoder.tracer(low_precision=low_precision, parameter_gradient=not encoder_only)
         posterior, likelihood = self._draw_tracer(), self._likelihood_tracer()
         prior, divergence = self.prior.tracer(), self.prior.kl_tracer() if closed_kl else None
 

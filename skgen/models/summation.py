@@ -51,12 +51,12 @@ def summed_terms(
 
 
 def summed_tracer(
-    model: "LatentVariableModel", *, low_precision: bool, closed_kl: bool, frozen: bool = False
+    model: "LatentVariableModel", *, low_precision: bool, closed_kl: bool, encoder_only: bool = False
 ) -> Tracer:
     """The tracer of such a model, whose terms are those of one draw; it takes no noise.
 
     ``kl`` is there in any case. The decoder is evaluated once at each state, whatever the number of rows. Nothing of
-    the encoder comes before the decoder, so that a ``frozen`` one is not pulled back through.
+    the encoder comes before the decoder, which is not pulled back through where ``encoder_only``.
     """
     encode = model._posterior_tracer(low_precision)
     decode = model.decoder.tracer(low_precision=low_precision)
@@ -80,7 +80,7 @@ def summed_tracer(
 
         def pullback(cotangents: Cotangents) -> None:
             to_each, to_parameters = pull_parts(*cotangents[:4])
-            if not frozen:
+            if not encoder_only:
                 to_outputs = pull_likelihood(to_each)
                 pull_decoder(to_outputs if condition is not None else to_outputs.sum(1, keepdim=True))
             pull_encoder(to_parameters)

@@ -145,13 +145,13 @@ class Sum:
 
 @pytest.mark.parametrize("closed_kl", [False, True])
 @pytest.mark.parametrize("prior", PRIOR_SPECS)
-def test_a_frozen_trace_has_the_encoder_s_gradient_and_leaves_the_decoder_s_alone(prior, closed_kl, generator):
+def test_a_trace_for_the_encoder_only_has_its_gradient_and_leaves_the_decoder_s_alone(prior, closed_kl, generator):
     model = model_from("gaussian", prior=prior, generator=generator)
     closed_kl = closed_kl and model.has_closed_kl()
     flat, x = FlatParameters(model), normal(7, 3, generator=generator)
     noise = normal(4, 7, model.posterior.n_noise, generator=generator)
     full = encoder_gradient(model, flat, Sum, x, noise, closed_kl=closed_kl)
     assert all(parameter.grad.any() for parameter in model.decoder.parameters())
-    frozen = encoder_gradient(model, flat, Sum, x, noise, closed_kl=closed_kl, frozen=True)
-    assert torch.equal(frozen, full)
+    alone = encoder_gradient(model, flat, Sum, x, noise, closed_kl=closed_kl, encoder_only=True)
+    assert torch.equal(alone, full)
     assert not any(parameter.grad.any() for parameter in model.decoder.parameters())
