@@ -1,6 +1,5 @@
 """What a run asks of a loss, and that of network models: where terms meet an objective and the weights of rows."""
 
-import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -153,9 +152,8 @@ class TermsLoss(Loss):
             parts = [self._part(batch, noise, n_rows, generator)]
         else:
             parts = []
-            for tile in (slice(start, start + self.tile) for start in range(0, n_rows, self.tile)):
+            for tile, some in batch.tiles(self.tile):
                 tile_noise = noise if noise is None or noise.shape[1] == 1 else noise[:, tile]
-                some = batch.mapped(operator.itemgetter(tile))
                 parts.append(self._part(some, tile_noise, n_rows, generator))
                 # The next tile overwrites the networks' outputs.
                 parts[-1][0].compute()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import repeat, starmap
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,12 @@ class Batch(NamedTuple):
         """The function of each part that there is."""
         weight, target = (None if part is None else function(part) for part in self[1:])
         return Batch(function(self.x), weight, target)
+
+    def tiles(self, size: int) -> Iterator[tuple[slice, "Batch"]]:
+        """Batches of at most so many of the rows, in their order, and which rows these are."""
+        for start in range(0, len(self.x), size):
+            tile = slice(start, start + size)
+            yield tile, self.mapped(itemgetter(tile))
 
 
 class Batches:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skgen.training import batches as module
-from skgen.training.batches import Batches
+from skgen.training.batches import Batch, Batches
 
 ROWS = torch.arange(23 * 3, dtype=torch.float64).view(23, 3)
 WEIGHT = torch.arange(23, dtype=torch.float64)
@@ -114,3 +114,13 @@ def test_the_target_goes_with_its_row():
         found = list(batches.epoch(torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)))
         assert found[0].target.dtype == torch.int64
         assert torch.equal(torch.cat([batch.x[:, 0] for batch in found]), 3.0 * torch.cat([b.target for b in found]))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_tiles_of_a_batch_are_its_rows_in_their_order(weight):
+    batch = Batch(ROWS, weight, torch.arange(23))
+    tiles = list(batch.tiles(10))
+    assert [len(some.x) for _, some in tiles] == [10, 10, 3]
+    for part, joined in zip(batch, zip(*(some for _, some in tiles), strict=True), strict=True):
+        assert part is None or torch.equal(part, torch.cat(joined))
+    assert all(torch.equal(ROWS[tile], some.x) for tile, some in tiles)
