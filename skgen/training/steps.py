@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from skgen.training.base import Optimizer
 from skgen.training.batches import Batch
+from skgen.training.flat import Flat
 
 Scalars = dict[str, Tensor]
 Loss = Callable[[Batch, Generator], tuple[Callable[[], Scalars], Callable[[], Tensor]]]
@@ -72,6 +73,22 @@ class GradientStep(Step):
 
     def load(self, state: dict[str, Tensor]) -> None:
         self.optimizer.load(state)
+
+
+class Call(Step):
+    """A function of batch and generator where others learn, such as one that finds what these learn from.
+
+    What it returns is reported. One that ``reports`` does nothing else, and is called only where terms are asked for.
+    """
+
+    learning_rate = 0.0
+
+    def __init__(self, function: Callable[[Batch, Generator], Scalars | None], *, reports: bool = False) -> None:
+        self.function, self.reports = function, reports
+
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        terms = self.function(batch, generator) if report or not self.reports else None
+        return terms or {}
 
 
 class Wrapped(Step, ABC):
@@ -149,3 +166,31 @@ class Alternate(Step):
         for name, part in self.parts.items():
             prefix = f"{name}."
             part.load({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+
+
+class Together(Alternate):
+    """Gradient steps on parts of the parameters, whose gradients come from one pass of one loss.
+
+    Parameters
+    ----------
+    loss : callable
+        Of all parameters.
+    parameters : Flat
+        They, with their gradient.
+    *parts : pairs of str and GradientStep
+        By name, with optimizers without line search of parts of them. The steps' own losses are not asked.
+    """
+
+    def __init__(self, loss: Loss, parameters: Flat, *parts: tuple[str, GradientStep]) -> None:
+        super().__init__(*parts)
+        self.loss, self.parameters = loss, parameters
+        self.optimizers = [part.optimizer for _, part in parts]
+
+    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
+        gradient = self.parameters.gradient
+        gradient.zero_()
+        compute_terms, _ = self.loss(batch, generator)
+        terms = compute_terms() if report else {}
+        for optimizer in self.optimizers:
+            optimizer.step(lambda: gradient, self.learning_rate)
+        return terms

@@ -5,7 +5,7 @@ from torch import nn
 from skgen.training.batches import Batch
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
-from skgen.training.steps import Alternate, GradientStep
+from skgen.training.steps import Alternate, Call, GradientStep, Together
 
 BATCH = Batch(torch.tensor([[1.0], [3.0]], dtype=torch.float64), None)
 
@@ -104,3 +104,50 @@ def test_a_step_of_parts_continues_from_its_state(solvers):
             step(BATCH, torch.Generator())
     for loss, other in zip(losses, others, strict=True):
         assert torch.equal(loss.centre, other.centre)
+
+
+def test_a_call_reports_what_its_function_finds_or_does_nothing_but_report():
+    seen = []
+
+    def function(batch, generator):
+        seen.append(batch)
+        return {"rows": torch.tensor(2.0)} if len(seen) > 2 else None
+
+    for report in (True, False):
+        assert Call(function)(BATCH, torch.Generator(), report=report) == {}
+    reporting = Call(function, reports=True)
+    assert reporting(BATCH, torch.Generator(), report=False) == {}
+    assert reporting(BATCH, torch.Generator()) == {"rows": 2.0}
+    assert seen == [BATCH] * 3
+
+
+class Both:
+    """The sum of the losses of two centres, with the gradients of both from one pass."""
+
+    def __init__(self):
+        module = nn.Module()
+        module.first, module.second = (nn.ParameterList([torch.zeros(1, dtype=torch.float64)]) for _ in range(2))
+        self.flat, self.n_calls = FlatParameters(module), 0
+        self.parts = [self.flat.part(module.first), self.flat.part(module.second)]
+        self.centres = [module.first[0], module.second[0]]
+
+    def __call__(self, batch, generator):
+        self.n_calls += 1
+        for centre in self.centres:
+            centre.grad.add_(-(batch.x - centre.detach()).mean())
+        return lambda: {"calls": torch.tensor(self.n_calls)}, None
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_parts_that_learn_together_do_what_each_does_alone_from_one_pass(solver):
+    loss = Both()
+    solvers = "sgd", solver
+    steps = [GradientStep(None, SOLVERS[name](part), 0.1) for part, name in zip(loss.parts, solvers, strict=True)]
+    step = Together(loss, loss.flat, *zip(("first", "second"), steps, strict=True))
+    step.learning_rate = 0.1
+    with torch.no_grad():
+        records = [step(BATCH, torch.Generator(), report=report) for report in (True, False, True)]
+    assert records == [{"calls": 1}, {}, {"calls": 3}]
+    for centre, name in zip(loss.centres, solvers, strict=True):
+        assert torch.equal(centre.detach(), run(name, 3)[0].centre.detach())
+    assert all(torch.equal(value, step.state()[f"second.{name}"]) for name, value in steps[1].state().items())
