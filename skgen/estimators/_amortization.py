@@ -16,7 +16,8 @@ from skgen.estimators._cells import check_cells
 from skgen.estimators._data import weighted_rows
 from skgen.estimators._inference import SemiAmortized
 from skgen.estimators._sparse import as_rows
-from skgen.estimators._variational_fit import PARTS, VariationalEstimator
+from skgen.estimators._variational_fit import VariationalEstimator
+from skgen.estimators._variational_steps import PARTS
 
 GAP_DRAWS = 1000
 """Draws of each row that gaps are estimated from."""

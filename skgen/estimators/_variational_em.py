@@ -1,4 +1,4 @@
-"""Variational EM: what its steps are made of, and what they hand to each other."""
+"""The losses of variational EM, and what its steps hand to each other."""
 
 import math
 
@@ -7,20 +7,18 @@ import torch
 from skgen._terms import evaluate
 from skgen.estimators._loss import TermsLoss
 from skgen.models.information import information
-from skgen.training.steps import Repeated, Step
+from skgen.training.loop import report_stride
 
-SQUARED_ERROR, STD, FELL = "elbo_squared_error", "elbo_std", "elbo_fell"
-"""Names of entries in a record: squared standard error of the bound, its root, and whether the bound fell by more."""
+STD, FELL = "elbo_std", "elbo_fell"
+"""Names of entries in a record: the standard error of the bound, of batches its square; whether it fell by more."""
 E_STEPS = "n_e_steps"
 """Name of the number of updates of the encoder, where it is not fixed."""
 ROUNDING = 1e-9
 """Relative fall of the bound that rounding may explain."""
-MOST_BLOCKS = 30
-"""Blocks of updates that an E-step takes at most while the mutual information rises."""
-LEAST_RISE = 1e-2
-"""Nats of mutual information that count as a rise."""
 INFORMED_ROWS = 256
-"""Rows of a batch that it is measured on."""
+"""Rows of a batch that mutual information is measured on."""
+PASSES = 6
+"""Tiles of learning for one of inference, on a processor: what stays in its caches is learnt from twice as fast."""
 
 
 def _squared_error_of_mean(values):
@@ -36,41 +34,70 @@ def drawn_seed(generator):
 class VariationalLoss(TermsLoss):
     """The loss of the E-step, with what E-step, M-step and the step of the latent generator share.
 
-    Attributes
+    Parameters
     ----------
+    trace, objective, noise, **options
+        Those of :class:`TermsLoss`.
+    model : LatentVariableModel
+    batches : Batches
     inference : Inference
         Finds posteriors.
-    kept : Tensor of shape (n_rows, n_parameters) or None
-        Posteriors of all rows from their last visit, NaN before the first.
-    completed : Completed or None
-        Latent variables of the batch in progress.
+    frozen_noise : bool
+        Whether all noise stays as it is for the whole fit.
+    joint : bool
+        Whether E-step and M-step learn from one pass, whose draws the latent generator then learns from too.
+    prior_start : GeneratorStart or None
+
+    Attributes
+    ----------
     starts_at : int
-        Epoch before which ``prior_start`` is called.
+        Epoch before which ``prior_start`` is not called.
     n_rows : int
         Number of rows that the latent generator stands for: those of earlier chunks are among them.
     closed : bool
         Whether the latent generator is learnt from statistics of draws instead of by gradients.
-    collects : bool
-        Whether the statistics of the latent generator are those of the draws of the E-step.
-    frozen, shares, whole : bool
-        Whether all noise stays as it is for the whole fit, whether rows share it, and whether a batch has all rows.
+    kept : Tensor of shape (n_rows, n_parameters) or None
+        Posteriors of all rows from their last visit, NaN before the first.
+    completed : Completed or None
+        Latent variables of the batch in progress.
+    before : pair of float or None
+        The last bound and its standard error.
     """
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.model = self.inference = self.kept = self.completed = None
-        self.source, self.noise, self.block, self.statistics = self.noise, self._block, None, {}
-        self.starts_at, self.n_rows, self.n_reports = 0, 0, 1
-        self.frozen = self.shares = self.whole = self.closed = self.collects = False
-        self.before = None
+    def __init__(
+        self,
+        trace,
+        objective,
+        noise,
+        *,
+        tile,
+        model,
+        batches,
+        inference,
+        frozen_noise,
+        joint,
+        prior_start,
+        **options,
+    ):
+        tile = max(1, tile // PASSES) if model.scale.device.type == "cpu" else tile
+        super().__init__(trace, objective, self._block, tile=tile, **options)
+        self.source, self.model, self.inference, self.prior_start = noise, model, inference, prior_start
+        self.frozen_noise, self.shares, self.whole = frozen_noise, batches.full or inference.keeps, batches.full
+        self.closed, self.collects = model.prior.closed_m_step, model.prior.closed_m_step and joint
+        self.starts_at, self.n_rows = 0, batches.n_rows
+        self.n_reports = len(range(0, batches.n_batches, report_stride(batches.n_batches)))
+        self.kept = self.completed = self.before = self.block = None
+        self.statistics = {}
+        if inference.keeps:
+            self.kept = model.scale.new_full((batches.n_rows, model.posterior.n_parameters), torch.nan)
 
     def begin(self, epoch):
         if self.prior_start is not None and epoch >= self.starts_at:
-            self.prior_start(self.completed if self.frozen else None)
+            self.prior_start(self.completed if self.frozen_noise else None)
 
     def in_user_units(self, record):
         counts = {name: record.pop(name) for name in (E_STEPS,) if name in record}
-        error = math.sqrt(record.pop(SQUARED_ERROR) / self.n_reports)
+        error = math.sqrt(record.pop(STD) / self.n_reports)
         record = super().in_user_units(record)
         bound, fell = record["elbo"], 0.0
         if self.before is not None:
@@ -124,28 +151,47 @@ class VariationalLoss(TermsLoss):
 
     def seed(self, generator):
         """A seed for what has a generator of its own."""
-        return 0 if self.frozen else drawn_seed(generator)
+        return 0 if self.frozen_noise else drawn_seed(generator)
 
-    def tiles(self, n_rows):
-        """Parts of the rows of a batch."""
-        return [slice(start, start + self.tile) for start in range(0, n_rows, self.tile)]
+    def tiles(self, batch):
+        """The batch tile by tile, with the latent variables of the rows."""
+        return ((some, self.completed.part(tile)) for tile, some in batch.tiles(self.tile))
 
-    def bound(self, batch):
+    def learn_generator(self, batch, generator):
+        """Make the latent generator what is likeliest for the latent variables of all rows as last seen.
+
+        Batches are parts of all rows, those of earlier chunks included. The generator itself tells what was seen
+        before, which fades as new rows come.
+        """
+        prior = self.model.prior
+        if prior.starts_from_rows and not bool(prior.started):
+            return
+        if not self.collects:
+            for some, latent in self.tiles(batch):
+                self.collect(latent.draw(self.model.posterior), some.weight)
+        rate, present = min(1.0, len(batch.x) / self.n_rows), prior.expected_statistics()
+        prior.maximise(
+            {
+                name: rate / len(batch.x) * value + ((1 - rate) * present[name] if rate < 1 else 0)
+                for name, value in self.statistics.items()
+            }
+        )
+
+    def bound(self, batch, generator):
         """Means of the terms of the bound at the latent variables of the batch, and its squared standard error."""
-        parts = []
-        for tile in self.tiles(len(batch.x)):
-            part = self.completed.part(tile)
-            terms = self.model.terms_given(part.parameters, batch.x[tile], part.noise)
-            parts.append((terms, None if batch.weight is None else batch.weight[tile], len(batch.x)))
+        parts = [
+            (self.model.terms_given(latent.parameters, some.x, latent.noise), some.weight, len(batch.x))
+            for some, latent in self.tiles(batch)
+        ]
         return self._report(parts)
 
     def _report(self, parts):
-        return super()._report(parts) | {SQUARED_ERROR: self._squared_error(parts)}
+        return super()._report(parts) | {STD: self._squared_error(parts)}
 
     def _squared_error(self, parts):
         """Of the mean of the bound: from the rows where a batch has but some, and from draws that rows share."""
         error = self.model.scale.new_zeros(())
-        if self.frozen:
+        if self.frozen_noise:
             return error
         found = []
         for terms, weight, _ in parts:
@@ -183,19 +229,18 @@ class CompleteLoss:
 
     def __call__(self, batch, generator):
         value = batch.x.new_zeros(())
-        for tile in self.shared.tiles(len(batch.x)):
-            value = value + self._part(batch, tile, generator)
+        for some, latent in self.shared.tiles(batch):
+            value = value + self._part(some, latent.draw(self.shared.model.posterior).z, len(batch.x), generator)
         return dict, lambda: value
 
-    def _part(self, batch, tile, generator):
-        z = self.shared.completed.part(tile).draw(self.shared.model.posterior).z
-        n_draws, x = len(z), batch.x[tile]
-        share = x.new_tensor(-1.0 / (n_draws * len(batch.x)))
+    def _part(self, batch, z, n_rows, generator):
+        n_draws = len(z)
+        share = batch.x.new_tensor(-1.0 / (n_draws * n_rows))
         if batch.weight is not None:
-            share = share * batch.weight[tile]
+            share = share * batch.weight
         z = z[0] if n_draws == 1 else z
         outputs, pull_decoder = self.decode(z, generator)
-        found, pull_likelihood = self.likelihood(outputs, x)
+        found, pull_likelihood = self.likelihood(outputs, batch.x)
         parts = [found]
         # Cotangents have the shape of values.
         share = share.expand(z.shape[:-1])
@@ -205,123 +250,3 @@ class CompleteLoss:
             pull_prior(share)
             parts.append(found)
         return sum((evaluate(part) * share).sum() for part in parts) if self.valued else 0.0
-
-
-# -- steps ------------------------------------------------------------------------------------------------------------
-
-
-class ExpectationStep(Repeated):
-    """Updates of the encoder; with ``aggressive`` for as long as the mutual information rises (He et al. 2019).
-
-    https://arxiv.org/abs/1901.05534.
-    """
-
-    def __init__(self, step, n_times, shared, *, aggressive):
-        super().__init__(step, n_times)
-        self.shared, self.aggressive = shared, aggressive
-
-    def __call__(self, batch, generator, *, report=True):
-        if not self.aggressive:
-            super().__call__(batch, generator, report=False)
-            return {}
-        noise = self.shared.noise(len(batch.x), generator)
-        noise = noise[:1].expand(-1, len(batch.x), -1)
-        n_blocks, best, value = 0, -math.inf, self.shared.mutual_information(batch, noise)
-        while n_blocks < MOST_BLOCKS and value > best + LEAST_RISE:
-            best = value
-            super().__call__(batch, generator, report=False)
-            n_blocks, value = n_blocks + 1, self.shared.mutual_information(batch, noise)
-        return {E_STEPS: batch.x.new_tensor(float(n_blocks * self.n_times))} if report else {}
-
-
-class NoiseStep(Step):
-    """Draws the noise of the iteration."""
-
-    learning_rate = 0.0
-
-    def __init__(self, shared):
-        self.shared = shared
-
-    def __call__(self, batch, generator, *, report=True):
-        self.shared.draw_noise(batch, generator)
-        return {}
-
-
-class JointStep(NoiseStep):
-    """An update of the encoder and one of the decoder, whose gradients come from the same pass.
-
-    Parameters
-    ----------
-    shared : VariationalLoss
-        With a trace of all parameters.
-    parameters : FlatParameters
-    e_step, m_step : Optimizer
-        Of encoder, and of decoder, likelihood and what the latent generator has to learn by gradients.
-    """
-
-    def __init__(self, shared, parameters, e_step, m_step):
-        super().__init__(shared)
-        self.parameters, self.optimizers = parameters, {"e": e_step, "m": m_step}
-
-    def __call__(self, batch, generator, *, report=True):
-        self.parameters.gradient.zero_()
-        terms, _ = self.shared(batch, generator)
-        found = terms() if report else {}
-        for optimizer in self.optimizers.values():
-            optimizer.step(lambda: self.parameters.gradient, self.learning_rate)
-        return found
-
-    def state(self):
-        return {
-            f"{name}.{key}": value
-            for name, optimizer in self.optimizers.items()
-            for key, value in optimizer.state().items()
-        }
-
-    def load(self, state):
-        for name, optimizer in self.optimizers.items():
-            optimizer.load({key: state[f"{name}.{key}"] for key in optimizer.state()})
-
-
-class InferenceStep(NoiseStep):
-    """Finds the latent variables of the batch."""
-
-    def __call__(self, batch, generator, *, report=True):
-        self.shared.infer(batch, generator)
-        return {}
-
-
-class GeneratorStep(NoiseStep):
-    """Makes the latent generator what is likeliest for the latent variables of all rows as last seen.
-
-    Batches are parts of all rows, those of earlier chunks included. The generator itself tells what was seen before,
-    which fades as new rows come.
-    """
-
-    def __call__(self, batch, generator, *, report=True):
-        prior = self.shared.model.prior
-        if not prior.starts_from_rows or bool(prior.started):
-            rate = min(1.0, len(batch.x) / self.shared.n_rows)
-            found, present = self._statistics(batch), prior.expected_statistics()
-            prior.maximise(
-                {
-                    name: rate / len(batch.x) * value + ((1 - rate) * present[name] if rate < 1 else 0)
-                    for name, value in found.items()
-                }
-            )
-        return {}
-
-    def _statistics(self, batch):
-        shared = self.shared
-        if not shared.collects:
-            for tile in shared.tiles(len(batch.x)):
-                weight = None if batch.weight is None else batch.weight[tile]
-                shared.collect(shared.completed.part(tile).draw(shared.model.posterior), weight)
-        return shared.statistics
-
-
-class ReportStep(NoiseStep):
-    """Reports the bound after an iteration."""
-
-    def __call__(self, batch, generator, *, report=True):
-        return self.shared.bound(batch) if report else {}

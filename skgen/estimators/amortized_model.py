@@ -6,7 +6,8 @@ from skgen.estimators._amortization import Amortization
 from skgen.estimators._inference import INFERENCES
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, Options, StrOptions
-from skgen.estimators._variational_fit import DECODERS, ENCODERS, GENERATORS
+from skgen.estimators._unit_networks import DECODERS, ENCODERS
+from skgen.estimators._variational_fit import GENERATORS
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.models.chains import KERNELS
 from skgen.priors import PriorSpec

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skgen.estimators._variational_fit import PARTS
+from skgen.estimators._variational_steps import PARTS
 from skgen.likelihoods import Gaussian
 from skgen.priors import Categorical
 from tests.estimators.configurations import amortized, rows

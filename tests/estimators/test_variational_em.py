@@ -111,3 +111,13 @@ def test_one_pass_gives_the_gradients_of_both_steps(latent_generator):
     assert len(gradients.found) == 2
     for joint, parts in gradients.found:
         torch.testing.assert_close(joint, parts, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("inference", ["amortized", "semi_amortized"])
+def test_a_fit_that_diverges_names_entries_of_its_history(inference):
+    options = {"inference": inference, "e_solver": "sgd", "m_solver": "sgd", "latent_generator": "normal"}
+    model = amortized(learning_rate=1e30, **options)
+    with pytest.raises(FloatingPointError, match=r"elbo, .* not finite") as error:
+        model.fit(rows())
+    named = str(error.value).partition(": ")[2].partition(" is not")[0].split(", ")
+    assert set(named) <= amortized(**options).fit(rows()).history_.keys()
