@@ -1,6 +1,7 @@
 """Critics of pairs in training and on held-out pairs: what learns, and what is measured."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,22 @@ CRITICS = {
 INFORMATION = "mutual_information"
 """Name of the bound in a record."""
 FEWEST_PAIRS = 2
-CAP_MARGIN = 1.0
-"""Nats below the largest value that so many pairs can give within which a value may be cut off by it."""
+CAP_MARGIN = 2.0
+"""Nats below the largest value that so many pairs can give within which a value is cut off by it, by a tenth or more
+for correlated normals and the best critic."""
+EVEN = 0.5
+"""Share of rows that denominators rest on, below which a mean is that of few and its interval too narrow."""
+
+
+class Estimate(NamedTuple):
+    """A value in nats, its interval, and what to warn of about them."""
+
+    value: float
+    interval: tuple[float, float]
+    doubts: list[str]
+
+
+NO_ESTIMATE = Estimate(math.nan, (math.nan, math.nan), [])
 
 
 class PairLoss(Loss):
@@ -102,20 +117,32 @@ class HeldOut:
         return {f"validation_{INFORMATION}": float(self.bound.value(self.sums()))}
 
     def estimate(self):
-        """The value, and its interval; NaN of a single pair, whose parts are apart from nothing."""
+        """The estimate; NaN of a single pair, whose parts are apart from nothing."""
         if len(self.pairs) < FEWEST_PAIRS:
-            return math.nan, (math.nan, math.nan)
+            doubt = "The estimate is NaN: a single pair was held out, and parts of it are apart from no others. "
+            remedy = "Pass more rows, a larger validation_fraction, or X_val and y_val."
+            return NO_ESTIMATE._replace(doubts=[doubt + remedy])
         sums = self.sums()
-        return float(self.bound.value(sums)), self.bound.interval(sums)
+        value = float(self.bound.value(sums))
+        return Estimate(value, self.bound.interval(sums), list(self._doubts(value, sums)))
 
-    def doubt(self, value):
-        """What to warn of about a value, or None."""
-        n = len(self.pairs)
-        cap = self.bound.cap(n)
-        if not value > cap - CAP_MARGIN:
-            return None
-        return (
-            f"The estimate of {value:.3g} nats is near {cap:.3g}, the logarithm of the number of its pairs, {n}, above "
-            "which bound='infonce' never is: there may be more information. Evaluate more pairs, or choose another "
-            "bound."
-        )
+    def _doubts(self, value, sums):
+        bound, cap, reach = self.bound, self.bound.cap(sums), self.bound.reach(sums)
+        counted = f"the logarithm of the number of its pairs, {math.exp(sums.log_count):.4g}"
+        if value > cap - CAP_MARGIN:
+            yield (
+                f"The estimate of {value:.3g} nats is near {cap:.3g}, {counted}, above which it never is: there may "
+                "be more information. Evaluate more pairs."
+            )
+        elif value > reach:
+            counts = reach == sums.log_count
+            limit, remedy = (counted, "Evaluate more pairs") if counts else ("clip", "Raise clip")
+            yield (
+                f"The estimate of {value:.3g} nats is above {reach:.3g}, {limit}: it may be far from the truth, "
+                f"and above it. {remedy}, or choose bound='infonce'."
+            )
+        if not bound.evenness(sums) >= EVEN:
+            yield (
+                f"The denominator of the estimate of {value:.3g} nats is due to few rows: its interval is too narrow. "
+                "Train on more pairs, or choose bound='infonce'."
+            )

@@ -1,14 +1,13 @@
 """Mutual information of two sets of columns, by a critic."""
 
+import math
 from numbers import Integral, Real
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
+from skgen.estimators._data import weighted_rows
 from skgen.estimators._pair_rows import PairEstimator, check_enough
 from skgen.estimators._pairs import CRITICS
 from skgen.estimators._params import FIRST_ORDER, NETWORKS, OPTIMISATION, RUNTIME, STOPPING
-from skgen.estimators._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from skgen.estimators._sklearn import Interval, StrOptions, _fit_context
 from skgen.estimators._warnings import warn_user
 from skgen.objectives.pair_bounds import PAIR_BOUNDS
 
@@ -153,6 +152,7 @@ class MutualInformation(PairEstimator):
         "activation": NETWORKS["activation"],
         **OPTIMISATION,
         "solver": [StrOptions(FIRST_ORDER)],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
         **STOPPING,
         **RUNTIME,
     }
@@ -279,17 +279,16 @@ class MutualInformation(PairEstimator):
         interval : tuple of float
             Lower and upper end of an interval of 95 per cent, for the error of a sample of pairs.
         """
-        check_is_fitted(self)
         X = self._check_input(X)
-        pairs, weight = self._pairs(X, y, "y"), None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, pairs, dtype=np.float64, ensure_non_negative=True)
-            pairs, weight = pairs[weight > 0], weight[weight > 0]
+        pairs, weight = weighted_rows(self._pairs(X, y, "y"), sample_weight)
         check_enough(len(pairs), "An estimate")
-        held_out = self._held_out(self._module(pairs.dtype), pairs, weight)
-        value, interval = held_out.estimate()
-        doubt = held_out.doubt(value)
-        if doubt is not None:
+        value, interval, doubts = self._held_out(self._module(pairs.dtype), pairs, weight).estimate()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"The estimate is {value}, since scores of pairs are beyond {pairs.dtype}. Check X and y for values "
+                "far from those that the critic was fitted to, or lower learning_rate and fit again."
+            )
+        for doubt in doubts:
             warn_user(doubt)
         return value, interval
 

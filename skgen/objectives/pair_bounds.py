@@ -64,10 +64,22 @@ class PairSums(NamedTuple):
         return torch.logsumexp(sums + log_weight, 0) - torch.logsumexp(weights + log_weight, 0)
 
     @property
-    def shares(self) -> Tensor:
-        """For each row the mean of exp T over its x with parts drawn apart, plus that over its z with such."""
-        parts = self._apart(self.rows), self._apart(self.columns)
-        return sum(((sums - weights).exp() for sums, weights in parts), torch.zeros_like(self.weight))
+    def log_shares(self) -> Tensor:
+        """Logarithm, for each row, of the mean of exp T over its x with parts drawn apart plus that over its z."""
+        of_x, of_z = (sums - weights for sums, weights in map(self._apart, (self.rows, self.columns)))
+        return torch.logaddexp(of_x, of_z)
+
+    @property
+    def evenness(self) -> float:
+        """Share of rows that the mean of exp T rests on, in (0, 1]: 1 where each has the same part in it."""
+        log_weight, log_shares = self.weight.log(), self.log_shares
+        first, second = (torch.logsumexp(log_weight + power * log_shares, 0) for power in (1, 2))
+        return float(torch.exp(2 * first - second) / self.weight.sum())
+
+    @property
+    def log_count(self) -> float:
+        """Logarithm of the number of pairs that weights amount to: the entropy of their shares."""
+        return float(torch.special.entr(self.weight / self.weight.sum()).sum())
 
 
 def pair_sums(
@@ -134,15 +146,28 @@ class PairBound(ABC):
     def influence(self, sums: PairSums) -> Tensor:
         """Change of the value with the weight of each row, per unit and up to a constant, (n,)."""
 
-    def cap(self, n_rows: int) -> float:
-        """Largest value that so many pairs can give."""
-        return math.inf
+    def cap(self, sums: PairSums) -> float:
+        """Largest value that the pairs can give, whatever the critic."""
+        return math.inf if sums.own is None else sums.log_count
+
+    def reach(self, sums: PairSums) -> float:
+        """Value above which one cannot be told from a larger or a smaller one."""
+        return sums.log_count
+
+    def evenness(self, sums: PairSums) -> float:
+        """Share of rows that the value's denominators rest on."""
+        return sums.evenness
 
     def interval(self, sums: PairSums) -> tuple[float, float]:
-        """Interval of 95 per cent for the value that infinitely many pairs would have, by the delta method."""
+        """Interval of 95 per cent for the value that infinitely many pairs would have, by the delta method.
+
+        It is the whole line where the pairs give no finite error.
+        """
         influence, total = self.influence(sums), sums.weight.sum()
         deviation = sums.weight * (influence - (sums.weight @ influence) / total)
         value, error = float(self.value(sums)), float(torch.linalg.vector_norm(deviation) / total)
+        if not math.isfinite(error):
+            return -math.inf, math.inf
         return value - NORMAL_QUANTILE * error, value + NORMAL_QUANTILE * error
 
 
@@ -165,7 +190,7 @@ class DonskerVaradhan(PairBound):
         return _mean_joint(sums) - sums.log_mean
 
     def influence(self, sums: PairSums) -> Tensor:
-        return sums.joint - sums.shares * torch.exp(-sums.log_mean)
+        return sums.joint - torch.exp(sums.log_shares - sums.log_mean)
 
 
 class NWJ(PairBound):
@@ -179,7 +204,7 @@ class NWJ(PairBound):
         return _mean_joint(sums) - torch.exp(sums.log_mean - 1)
 
     def influence(self, sums: PairSums) -> Tensor:
-        return sums.joint - sums.shares * math.exp(-1)
+        return sums.joint - torch.exp(sums.log_shares - 1)
 
 
 class Smile(DonskerVaradhan):
@@ -196,6 +221,12 @@ class Smile(DonskerVaradhan):
 
     def squash(self, scores: Tensor) -> Tensor:
         return scores.clamp(-self.clip, self.clip)
+
+    def cap(self, sums: PairSums) -> float:
+        return math.inf  # scores of pairs are not clipped
+
+    def reach(self, sums: PairSums) -> float:
+        return min(sums.log_count, self.clip)
 
 
 class InfoNCE(PairBound):
@@ -217,8 +248,11 @@ class InfoNCE(PairBound):
         # As an alternative to others' partners a row has about the same probability as any other.
         return self._of_rows(sums)
 
-    def cap(self, n_rows: int) -> float:
-        return math.log(n_rows)
+    def cap(self, sums: PairSums) -> float:
+        return sums.log_count
+
+    def evenness(self, sums: PairSums) -> float:
+        return 1.0  # each row has a denominator of its own
 
 
 PAIR_BOUNDS: dict[str, Callable[[float], PairBound]] = {

@@ -120,6 +120,43 @@ def test_a_value_near_the_logarithm_of_the_number_of_pairs_is_warned_of():
         learner().fit(*pairs()).score(*pairs(seed=1))
 
 
+def test_in_a_single_batch_the_cap_is_that_of_all_bounds_and_is_warned_of():
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    for bound in ("infonce", "donsker-varadhan", "nwj"):
+        with pytest.warns(ConvergenceWarning, match="near 3.69, the logarithm of the number of its pairs, 40"):
+            estimator = learner(bound, batch_size=400, max_iter=60, learning_rate=0.01).fit(X, X)
+        assert estimator.estimate_ <= math.log(40)
+
+
+def test_a_value_that_so_few_pairs_cannot_tell_is_warned_of():
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    estimator = learner("donsker-varadhan").fit(X, X)
+    with pytest.warns(UserWarning, match="above 2.3, the logarithm of the number of its pairs, 10"):
+        assert estimator.score(X[:10], X[:10]) > math.log(10)
+    estimator.set_params(bound="smile", clip=0.5)
+    with pytest.warns(UserWarning, match="above 0.5, clip.*Raise clip"):
+        assert estimator.score(X, X) > 0.5
+
+
+def test_an_interval_holds_the_value_of_many_pairs_about_nineteen_times_in_twenty():
+    n_repeats = 60
+    for bound in ("infonce", "donsker-varadhan", "nwj", "smile"):
+        estimator = learner(bound).fit(*pairs())
+        results = [estimator.estimate(*pairs(150, seed=1 + seed)) for seed in range(n_repeats)]
+        mean = np.mean([value for value, _ in results])
+        covered = np.mean([low < mean < high for _, (low, high) in results])
+        assert covered > 0.95 - 4 * math.sqrt(0.95 * 0.05 / n_repeats)
+
+
+def test_a_denominator_that_few_rows_make_up_is_warned_of():
+    X, Y = pairs(150, rho=0.0)
+    forever = {"early_stopping": False, "n_iter_no_change": 100, "max_iter": 100}
+    forever |= {"hidden_layer_sizes": (128,), "batch_size": 50, "learning_rate": 0.01}
+    by_heart = learner("donsker-varadhan", **forever).fit(X, Y)
+    with pytest.warns(UserWarning, match="due to few rows: its interval is too narrow"):
+        by_heart.score(*pairs(300, rho=0.0, seed=1))
+
+
 def test_a_critic_that_learns_its_pairs_by_heart_is_found_out_by_others():
     X, Y = pairs(150, rho=0.0)
     forever = {"early_stopping": False, "n_iter_no_change": 300, "max_iter": 300}
@@ -127,6 +164,39 @@ def test_a_critic_that_learns_its_pairs_by_heart_is_found_out_by_others():
     _, (low, _) = estimator.estimate(X, Y)
     assert low > 0
     assert estimator.score(*pairs(300, rho=0.0, seed=1)) < 0
+
+
+def test_a_single_pair_held_out_gives_no_estimate_and_is_warned_of():
+    with pytest.warns(ConvergenceWarning, match="a single pair was held out"):
+        assert math.isnan(information().fit(*pairs(10)).estimate_)
+
+
+def test_the_scale_of_weights_means_nothing():
+    X, Y = pairs(60, seed=1)
+    estimator = information().fit(*pairs(60))
+    weight = np.random.default_rng(0).uniform(0.5, 1, size=60)
+    expected = np.hstack(estimator.estimate(X, Y, sample_weight=weight))
+    for factor in (1e-300, 1e308):
+        ours = estimator.estimate(X, Y, sample_weight=factor * weight)
+        np.testing.assert_allclose(np.hstack(ours), expected, rtol=1e-12)
+
+
+def test_parameters_that_are_set_later_say_how_a_critic_is_valued_and_are_checked():
+    estimator, other = (information(bound).fit(*pairs(60)) for bound in ("infonce", "nwj"))
+    other = pickle.loads(pickle.dumps(other))
+    estimator.set_params(bound="nwj", critic="concatenated", hidden_layer_sizes=(3,))
+    other.weights_ = estimator.weights_
+    assert estimator.score(*pairs(60, seed=1)) == other.score(*pairs(60, seed=1))
+    for change in ({"bound": "mine"}, {"bound": "smile", "clip": -1}):
+        with pytest.raises(ValueError, match=f"The '{list(change)[-1]}' parameter of MutualInformation must be"):
+            estimator.set_params(**change).score(*pairs(60))
+
+
+def test_scores_beyond_the_floats_are_an_error():
+    X, Y = pairs(60)
+    estimator = information("nwj").fit(X, Y)
+    with pytest.raises(FloatingPointError, match="Check X and y for values far from those"):
+        estimator.score(X, 1e300 * Y)
 
 
 def test_an_integer_weight_is_a_repeated_pair():
@@ -189,7 +259,8 @@ def test_chunks_of_any_size_are_taken_and_other_units_leave_the_scores_alone(nam
     estimator.partial_fit(5 * X + 3, 2 * Y)
     np.testing.assert_allclose(estimator.score(*pairs(30, seed=1)), before, rtol=1e-4, atol=1e-4)
     X, Y = pairs(1)
-    assert configured(name).partial_fit(X, Y).partial_fit(X, Y).n_samples_seen_ == 2
+    with pytest.warns(UserWarning, match="a single pair teaches nothing"):
+        assert configured(name).partial_fit(X, Y).partial_fit(X, Y).n_samples_seen_ == 2
 
 
 def test_bfloat16_and_float32_rows_are_taken():
@@ -202,6 +273,8 @@ def test_one_column_of_y_may_have_any_shape():
     X, Y = pairs(60)
     values = {information().fit(X, y).estimate_ for y in (Y[:, 0], Y[:, :1], Y[:, 0].tolist())}
     assert len(values) == 1
+    text = np.where(Y[:, :1] > 0, "up", "down")
+    assert information().fit(X, text).estimate_ == information().fit(X, text[:, 0]).estimate_
 
 
 def test_a_diverging_critic_says_in_which_epoch():
@@ -215,7 +288,11 @@ def test_a_diverging_critic_says_in_which_epoch():
     [
         ({"y": None}, "requires y to be passed, but the target y is None"),
         ({"y": np.zeros((40, 3))}, "y has 3 columns, but MutualInformation was fitted to a y with 2"),
-        ({"y": np.zeros(30)}, "inconsistent numbers of samples"),
+        ({"y": np.zeros(30)}, "inconsistent numbers of samples: 30 and 40"),
+        ({"y": np.zeros((40, 2, 2))}, r"y must have the shape .* got \(40, 2, 2\)"),
+        ({"y": np.zeros((40, 0))}, r"y must have the shape .* got \(40, 0\)"),
+        ({"y": np.array(["a", None] * 20)}, r"y holds text, .* and also None"),
+        ({"y": np.array(["a", 1] * 20, dtype=object)}, r"y holds text, .* and also 1"),
         ({"y": np.full((40, 2), np.nan)}, "Input y contains NaN"),
         ({"y": ["a"] * 40}, "y holds text, but MutualInformation was fitted to a y of numbers"),
         ({"X": np.zeros((40, 5))}, "X has 5 features, but MutualInformation is expecting 2"),
@@ -234,13 +311,16 @@ def test_a_fit_refuses_what_it_cannot_take():
     X, Y = pairs(40)
     with pytest.raises(ValueError, match="pass both, or none"):
         information().fit(X, Y, X_val=X)
-    with pytest.raises(ValueError, match="n_samples = 1"):
-        information().fit(X[:1], Y[:1])
+    for n, options in ((1, {}), (1, {"early_stopping": False}), (2, {}), (40, {"validation_fraction": 0.99})):
+        with pytest.raises(ValueError, match="n_samples = 1"):
+            information(**options).fit(X[:n], Y[:n])
+    with pytest.raises(ValueError, match=r"'batch_size' parameter .* range \[2, inf\)"):
+        information(batch_size=1).fit(X, Y)
     with pytest.raises(ValueError, match="at least 2 pairs"):
         information().fit(X, Y, X_val=X[:1], y_val=Y[:1])
     with pytest.raises(ValueError, match=r"column\(s\) 1 of y is beyond float64"):
         information().fit(X, Y * [1, 1e200])
-    with pytest.raises(ValueError, match=r"y should be a 1d array"):
+    with pytest.raises(ValueError, match=r"in an array of shape \(40, 2\), but one column of it is allowed"):
         information().fit(X, np.full((40, 2), "a"))
     fitted = information(warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match="critic from 'separable' to 'concatenated'"):
@@ -255,6 +335,22 @@ def test_constant_columns_are_named_and_change_nothing_else():
         information().fit(np.column_stack([X, np.ones(40)]), Y)
     with pytest.warns(UserWarning, match=r"Constant column\(s\) 0 of y"):
         assert information().fit(X, np.ones(40)).score(X, np.ones(40)) <= 1e-9
+
+
+@every
+def test_a_column_that_was_constant_has_no_part_in_scores_until_it_has_varied(name):
+    X, Y = pairs(60)
+    with pytest.warns(UserWarning, match="Constant column"):
+        estimator = configured(name).fit(np.column_stack([X, np.ones(60)]), np.column_stack([Y, np.ones(60)]))
+    X_new, Y_new = pairs(30, seed=1)
+    before, after = (
+        estimator.score(np.column_stack([X_new, value]), np.column_stack([Y_new, value]))
+        for value in (np.ones(30), 1e6 * np.arange(30))
+    )
+    assert after == before
+    varied = np.random.default_rng(0).normal(size=60)
+    estimator.partial_fit(np.column_stack([X, varied]), np.column_stack([Y, varied]))
+    assert estimator.score(np.column_stack([X_new, varied[:30]]), np.column_stack([Y_new, varied[:30]])) != before
 
 
 def test_ctrl_c_leaves_a_critic_that_scores(monkeypatch):

@@ -14,23 +14,24 @@ RHO = 0.8
 TRUTH = -0.5 * math.log(1 - RHO**2)
 
 
-def sums_of(scores, weight=None, tile=None, bound=None):
-    """Sums of a matrix of scores, in tiles of so many rows."""
+def sums_of(scores, weight=None, tile=None, bound=None, *, whole=False):
+    """Sums of a matrix of scores, in tiles of so many rows; ``whole``: parts of a row count as drawn apart too."""
     n = len(scores)
     weight = torch.ones(n).double() if weight is None else weight
     parts = [slice(i, min(i + (tile or n), n)) for i in range(0, n, tile or n)]
     squash = bound.squash if bound is not None else (lambda some: some)
-    return pair_sums(scores.diagonal(), lambda part: squash(scores[part]).clone(), parts, weight)
+    own = squash(scores.diagonal()) if whole else None
+    return pair_sums(scores.diagonal(), lambda part: squash(scores[part]).clone(), parts, weight, own)
 
 
 def others(scores):
     return scores[~torch.eye(len(scores), dtype=torch.bool)]
 
 
-def log_ratios(x, z):
-    """log p(x, z) / (p(x) p(z)) of every x with every z, standard normal numbers with correlation RHO."""
-    x, z = x[:, None], z[None]
-    return TRUTH - (RHO**2 * (x**2 + z**2) - 2 * RHO * x * z) / (2 * (1 - RHO**2))
+def log_ratios(x, z, rho=RHO):
+    """log p(x, z) / (p(x) p(z)) of every x with every z, standard normal numbers with a correlation."""
+    x, z, rest = x[:, None], z[None], 1 - rho**2
+    return -0.5 * math.log(rest) - (rho**2 * (x**2 + z**2) - 2 * rho * x * z) / (2 * rest)
 
 
 def drawn(n, generator):
@@ -82,11 +83,7 @@ def test_a_weight_is_a_repeated_row_where_its_own_parts_count_as_drawn_apart(nam
     bound = PAIR_BOUNDS[name](CLIP)
 
     def value(scores, weight):
-        own = bound.squash(scores.diagonal())
-        parts = [slice(0, len(scores))]
-        return bound.value(
-            pair_sums(scores.diagonal(), lambda part: bound.squash(scores[part]).clone(), parts, weight, own)
-        )
+        return bound.value(sums_of(scores, weight, bound=bound, whole=True))
 
     torch.testing.assert_close(value(scores, times.double()), value(repeated, torch.ones(7).double()))
     assert value(scores[:1, :1], torch.ones(1).double()).isfinite()
@@ -147,13 +144,62 @@ def test_with_the_optimal_critic_the_unbiased_bound_is_the_information(generator
     assert within(torch.stack([bound.value(sums_of(drawn(100, generator) + 1)) for _ in range(300)]), TRUTH)
 
 
-def test_a_contrastive_value_is_at_most_the_logarithm_of_the_number_of_pairs():
+def test_a_contrastive_value_is_at_most_the_entropy_of_the_weights(generator):
     bound = PAIR_BOUNDS["infonce"](CLIP)
-    assert bound.cap(50) == math.log(50)
+    equal = sums_of(1000 * torch.eye(50).double())
+    assert math.isclose(bound.cap(equal), math.log(50))
+    torch.testing.assert_close(bound.value(equal), torch.tensor(math.log(50)).double())
+    weighted = sums_of(1000 * torch.eye(9).double(), normal(9, generator=generator).exp())
+    assert bound.cap(weighted) < math.log(9)
+    torch.testing.assert_close(bound.value(weighted), torch.tensor(bound.cap(weighted)).double())
+
+
+@pytest.mark.parametrize("name", ["donsker-varadhan", "nwj"])
+def test_where_parts_of_a_row_count_as_drawn_apart_no_critic_gives_more_than_the_entropy_of_the_weights(
+    name, generator
+):
+    bound, weight = PAIR_BOUNDS[name](CLIP), normal(9, generator=generator).exp()
+    for size in (1.0, 50.0):
+        sums = sums_of(size * normal(9, 9, generator=generator), weight, whole=True)
+        assert bound.value(sums) <= bound.cap(sums) < math.log(9)
+    # The best critic knows each row: exp T is e over the row's share on the diagonal, and 0 elsewhere.
+    best = torch.diag(1001 - (weight / weight.sum()).log()) - 1000
+    sums = sums_of(best, weight, whole=True)
+    torch.testing.assert_close(bound.value(sums), torch.tensor(bound.cap(sums)).double())
+    assert bound.cap(sums_of(best, weight)) == math.inf
+
+
+def test_an_estimate_above_its_clip_is_too_high(generator):
+    bound, rho = PAIR_BOUNDS["smile"](CLIP), 0.999
+    truth = -0.5 * math.log(1 - rho**2)
+    values = []
+    for _ in range(50):
+        x, noise = normal(2, 100, generator=generator)
+        sums = sums_of(log_ratios(x, rho * x + math.sqrt(1 - rho**2) * noise, rho), bound=bound)
+        values.append(bound.value(sums))
+    assert bound.reach(sums) == CLIP < truth
+    assert torch.stack(values).mean() > truth + 0.5
+
+
+def test_a_mean_rests_on_all_rows_alike_or_on_as_few_as_one(generator):
+    equal = torch.zeros(6, 6).double()
+    assert math.isclose(sums_of(equal).evenness, 1.0)
+    # An x that scores by far the highest with any z is half of all, and the other half is spread over the z.
+    star = torch.zeros(100, 100).double()
+    star[7] = 50.0
+    assert math.isclose(sums_of(star).evenness, 4 * 99 / 100**2, rel_tol=1e-6)
+    scores = normal(6, 6, generator=generator)
+    assert 1 / 6 < sums_of(scores).evenness < 1
+    assert math.isclose(sums_of(scores + 900).evenness, sums_of(scores).evenness)
+
+
+def test_an_interval_moves_with_its_value_and_is_the_whole_line_where_scores_give_no_error(generator):
+    scores = normal(6, 6, generator=generator)
+    bound = PAIR_BOUNDS["donsker-varadhan"](CLIP)
     torch.testing.assert_close(
-        bound.value(sums_of(1000 * torch.eye(50).double())), torch.tensor(bound.cap(50)).double()
+        torch.tensor(bound.interval(sums_of(scores + 900))), torch.tensor(bound.interval(sums_of(scores)))
     )
-    assert PAIR_BOUNDS["nwj"](CLIP).cap(50) == math.inf
+    assert PAIR_BOUNDS["nwj"](CLIP).interval(sums_of(scores + 900)) == (-math.inf, math.inf)
 
 
 def test_a_classifier_s_objective_is_highest_at_the_logarithm_of_the_ratio(generator):
