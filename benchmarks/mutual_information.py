@@ -95,7 +95,7 @@ def parse():
 
 def main():
     options = parse()
-    warnings.filterwarnings("ignore", message="The estimate of")  # near the cap, which the table shows
+    warnings.filterwarnings("ignore", message="The (denominator of the )?estimate of")  # the table shows how far off
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     options.state.mkdir(parents=True, exist_ok=True)

@@ -25,12 +25,13 @@ class MutualInformation(PairEstimator):
     ----------
     bound : {"infonce", "donsker-varadhan", "nwj", "smile"}, default="infonce"
         What the critic learns by, and what is reported. "infonce" (van den Oord et al. 2018) has the least variance,
-        but never exceeds the logarithm of the number of pairs that it is evaluated on. "donsker-varadhan" is MINE
-        (Belghazi et al. 2018), with the moving average that corrects its gradient in batches, and "nwj" the bound of
-        Nguyen et al. (2010); their variance grows exponentially with the information. "smile" (Song and Ermon 2020)
-        clips it away and is an **estimate, not a bound**: it may be above the truth.
+        but never exceeds the logarithm of the number of pairs that it is evaluated on, which is warned of from two nats
+        below. "donsker-varadhan" is MINE (Belghazi et al. 2018), with the moving average that corrects its gradient in
+        batches, and "nwj" the bound of Nguyen et al. (2010); their variance grows exponentially with the information.
+        "smile" (Song and Ermon 2020) clips it away and is an **estimate, not a bound**: it may be above the truth.
+        These three are warned of above the same logarithm, and where few rows make up their denominator.
     clip : float, default=5.0
-        Largest absolute score of parts drawn apart, for "smile".
+        Largest absolute score of parts drawn apart, for "smile", which is too high above it.
     critic : {"separable", "concatenated"}, default="separable"
         f(x) . g(y) + a(x) + b(y) with two networks, or one network of both parts, which costs a pass for each of the
         ``batch_size ** 2`` pairs of a step.
@@ -53,8 +54,8 @@ class MutualInformation(PairEstimator):
     max_grad_norm : float, default=1.0
         Largest norm of a gradient; longer ones are shortened to it. None: any.
     batch_size : int, default=512
-        Pairs per step, of which each x is scored with each y. Data of at most this many pairs are trained as one batch
-        in row order and in the dtype of X, so that integer weights equal repeated rows.
+        Pairs per step, at least 2, of which each x is scored with each y. Data of at most this many pairs are trained
+        as one batch in row order and in the dtype of X, so that integer weights equal repeated rows.
     max_iter : int, default=100
         Largest number of epochs.
     tol : float, default=1e-4
@@ -82,8 +83,8 @@ class MutualInformation(PairEstimator):
     Attributes
     ----------
     estimate_ : float
-        The bound on the validation pairs, in nats; NaN where there are none. They have chosen the epoch, for which it
-        is a little too high; ``score`` on other pairs is not.
+        The bound on the validation pairs, in nats; NaN where there are fewer than two. They have chosen the epoch,
+        for which it is a little too high; ``score`` on other pairs is not.
     interval_ : tuple of float
         Interval of 95 per cent around it, for the error of a sample of pairs. It says nothing of how far the bound is
         below the truth.
@@ -261,7 +262,8 @@ class MutualInformation(PairEstimator):
     def estimate(self, X, y, *, sample_weight=None):
         """The bound on pairs, and its interval.
 
-        Every x is scored with every y in one pass; nothing of the estimator changes.
+        Every x is scored with every y in one pass; nothing of the estimator changes. A value or an interval that these
+        pairs cannot vouch for is warned of.
 
         Parameters
         ----------
@@ -278,6 +280,11 @@ class MutualInformation(PairEstimator):
             In nats.
         interval : tuple of float
             Lower and upper end of an interval of 95 per cent, for the error of a sample of pairs.
+
+        Raises
+        ------
+        FloatingPointError
+            Where scores of pairs overflow.
         """
         X = self._check_input(X)
         pairs, weight = weighted_rows(self._pairs(X, y, "y"), sample_weight)
