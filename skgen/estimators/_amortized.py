@@ -37,11 +37,6 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         check_cells(self)
 
     @property
-    def _sums(self):
-        """Whether sums over the states of z take the place of draws."""
-        return self.prior_.has_exact_sums(self._architecture["n_components"])
-
-    @property
     def score_kind(self):
         """What scores are: "pseudo" where training did not maximise a likelihood, "exact" for sums over few states."""
         if hasattr(self, "prior_"):
@@ -50,10 +45,6 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
             spec = resolve(self.prior, PRIORS, PriorSpec, "prior")
             pseudo, exact = self.reconstruction is not None, spec.has_exact_sums(self.n_components)
         return "pseudo" if pseudo else "exact" if exact else "bound"
-
-    @property
-    def _n_features_out(self):
-        return self.prior_.n_latent(self._architecture["n_components"])
 
     def _build_model(self, n_features):
         n_components = self._architecture["n_components"]

@@ -56,6 +56,15 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
         if self.n_active_units_ == 0:
             yield COLLAPSE
 
+    @property
+    def _sums(self):
+        """Whether sums over the states of z take the place of draws."""
+        return self.prior_.has_exact_sums(self._architecture["n_components"])
+
+    @property
+    def _n_features_out(self):
+        return self.prior_.n_latent(self._architecture["n_components"])
+
     # -- use --------------------------------------------------------------------------------------------------
 
     def _posterior_parameters(self, model, x, condition=None):

@@ -118,10 +118,6 @@ class VariationalEstimator(UnitNetworks, VariationalSteps, PriorComponents, Colu
             )
         check_cells(self)
 
-    @property
-    def _sums(self):
-        return self.prior_.has_exact_sums(self._architecture["n_components"])
-
     def _kind(self):
         """How posteriors are found, by the parameters in force, which may have been set after the fit."""
         used = {name: getattr(self, name) for name in USED}
@@ -131,10 +127,6 @@ class VariationalEstimator(UnitNetworks, VariationalSteps, PriorComponents, Colu
         check_cells(self, "more than an encoder")
         solver = ROW_SOLVER.get(self.e_solver, self.e_solver)
         return INFERENCES[self.inference](Search(solver, self.refine_steps, self.learning_rate, self.kernel))
-
-    @property
-    def _n_features_out(self):
-        return self.prior_.n_latent(self._architecture["n_components"])
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
