@@ -42,8 +42,8 @@ def _looseness(refined, encoded):
     return weight.mean(0).log() + largest - refined.mean(0), _error(share - refined)
 
 
-class Amortization(VariationalEstimator):
-    """Mixin of what the parts of a model are good for."""
+class UnitsEstimator(VariationalEstimator):
+    """Base of the estimator of units: costs and shares of the parts of a model, and their adaptation."""
 
     # -- gaps ---------------------------------------------------------------------------------------------------------
 

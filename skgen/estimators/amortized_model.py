@@ -2,7 +2,7 @@
 
 from numbers import Integral, Real
 
-from skgen.estimators._amortization import Amortization
+from skgen.estimators._amortization import UnitsEstimator
 from skgen.estimators._inference import INFERENCES
 from skgen.estimators._params import NETWORKS, OPTIMISATION, RUNTIME, STOPPING
 from skgen.estimators._sklearn import Interval, Options, StrOptions
@@ -14,7 +14,7 @@ from skgen.priors import PriorSpec
 from skgen.training.optimizers import SOLVERS
 
 
-class AmortizedLatentModel(Amortization):
+class AmortizedLatentModel(UnitsEstimator):
     r"""Generative units, a latent generator and a decoder, learnt by variational expectation-maximisation.
 
     .. math::
