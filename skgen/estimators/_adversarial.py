@@ -4,8 +4,8 @@ import torch
 
 from skgen._trace import autograd_trace
 from skgen.distributions.normal import standard_normal
+from skgen.estimators._adversarial_score import distance_by_draws, kernel_of, with_classes
 from skgen.estimators._loss import Loss
-from skgen.models.base import joined
 from skgen.models.labelled import one_hot
 from skgen.training.optimizers import Playing
 from skgen.training.steps import Alternate, GradientStep, Repeated, Step
@@ -56,6 +56,8 @@ class AdversarialLoss(Loss):
     model : AdversarialModel
     game : Game
     penalty_weight : float
+    nearness : tuple (weight, bandwidths)
+        The generator's loss has the squared mean discrepancy of drawn rows from real ones beside that of the game.
     drawing : Drawing
     n_drawn : int or None
         Rows drawn for each batch; None: as many as it has. Data of one batch, ``full``, are mixed with rows that they
@@ -64,8 +66,9 @@ class AdversarialLoss(Loss):
 
     monitor = "score"
 
-    def __init__(self, model, game, penalty_weight, drawing, n_drawn=None):
+    def __init__(self, model, game, penalty_weight, nearness, drawing, n_drawn=None):
         self.model, self.game, self.penalty_weight = model, game, penalty_weight
+        self.discrepancy_weight, self.bandwidths = nearness
         self.drawing, self.n_drawn = drawing, n_drawn
         self.judge = model.critic.tracer(input_gradient=False)
         self.judge_draws = model.critic.tracer(parameter_gradient=False)
@@ -76,6 +79,12 @@ class AdversarialLoss(Loss):
         """The loss of the critic, which is the first to learn from a batch."""
         return self.critic(batch, generator)
 
+    @staticmethod
+    def _share(batch):
+        """What each row of a batch counts for."""
+        n_rows = len(batch.x)
+        return batch.x.new_full((n_rows,), 1 / n_rows) if batch.weight is None else batch.weight / n_rows
+
     def _draw(self, batch, generator):
         """Latent rows with the conditions that they are decoded with, as many as a step takes."""
         if self.n_drawn is not None:
@@ -83,14 +92,14 @@ class AdversarialLoss(Loss):
         return self.drawing.latent(len(batch.x), generator=generator), self.drawing.condition(batch.target)
 
     def _drawn(self, network, z, condition):
-        return self.model.shaped(network(joined(z, condition)))
+        return self.model.shaped(network(self.model.latent_inputs(z, condition)))
 
     def critic(self, batch, generator):
         """Add the gradient of the critic."""
         real, of_real = batch.x, self.drawing.condition(batch.target)
         z, of_drawn = self._draw(batch, generator)
-        drawn = self.model.shaped(self.generate(joined(z, of_drawn))[0])
-        share = real.new_full((len(real),), 1 / len(real)) if batch.weight is None else batch.weight / len(real)
+        drawn = self.model.shaped(self.generate(self.model.latent_inputs(z, of_drawn))[0])
+        share = self._share(batch)
         shares = torch.cat([share, real.new_full((len(drawn),), 1 / len(drawn))])
         rows, condition = torch.cat([real, drawn]), None if of_real is None else torch.cat([of_real, of_drawn])
         if self.game.between:
@@ -155,14 +164,27 @@ class AdversarialLoss(Loss):
     def generator(self, batch, generator):
         """Add the gradient of the generator."""
         z, condition = self._draw(batch, generator)
-        outputs, pull_generator = self.generate(joined(z, condition))
-
+        outputs, pull_generator = self.generate(self.model.latent_inputs(z, condition))
         (drawn,), pull_shape = autograd_trace(self.model.shaped, outputs)
         judged, pull_critic = self.judge_draws(drawn)
         (values,), pull_game = autograd_trace(lambda o: self.game.generator(self.model.scored(o, condition)), judged)
         (cotangent,) = pull_game(torch.full_like(values, 1 / len(values)))
-        pull_generator(*pull_shape(pull_critic(cotangent)))
+        to_drawn = pull_critic(cotangent)
+        if self.discrepancy_weight:
+            to_drawn = to_drawn + self._to_nearer(batch, drawn, condition)
+        pull_generator(*pull_shape(to_drawn))
         return lambda: {"generator": values.mean()}, values.mean
+
+    def _to_nearer(self, batch, drawn, condition):
+        """The gradient, by drawn rows, of their discrepancy from the rows of a batch."""
+        rows = with_classes(batch.x, self.drawing.condition(batch.target), self.bandwidths)
+        kernel, share = kernel_of(self.bandwidths), self._share(batch)
+
+        def discrepancy(drawn):
+            return distance_by_draws(rows, share / share.sum(), with_classes(drawn, condition, self.bandwidths), kernel)
+
+        (value,), pullback = autograd_trace(discrepancy, drawn)
+        return pullback(torch.full_like(value, self.discrepancy_weight))[0]
 
     def encoder(self, batch, generator):
         """Add the gradient of the encoder, which learns where rows that the averaged generator draws come from."""

@@ -43,11 +43,12 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         **LatentVariableEstimator._continued,
         "family": "proposal",
         "n_noise": "n_noise",
+        "jumps": "jumps",
         "sampler_sizes": "sampler_hidden_layer_sizes",
         "adversary_sizes": "adversary_hidden_layer_sizes",
     }
     dropout, refine_steps = 0.0, 0
-    beta, kl_schedule = 1.0, "linear"
+    beta = 1.0
 
     @property
     def _solvers(self):
@@ -76,6 +77,7 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         return super()._network_sizes() | {
             "family": self.proposal,
             "n_noise": n_noise,
+            "jumps": self.jumps,
             "sampler_sizes": layer_sizes(self.sampler_hidden_layer_sizes, "sampler_hidden_layer_sizes"),
             "adversary_sizes": layer_sizes(self.adversary_hidden_layer_sizes, "adversary_hidden_layer_sizes"),
         }
@@ -88,15 +90,15 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         likelihood = self.likelihood_.build(n_features)
         n_inputs = likelihood.n_inputs + self._missing * n_features
         encoder, decoder = self._networks(n_inputs, 2 * n_components + N_CODE, n_components, likelihood.n_outputs)
-        sampler = MLP(N_CODE + a["n_noise"], a["sampler_sizes"], n_components, SMOOTH)
+        sampler = MLP(N_CODE + (1 + a["jumps"]) * a["n_noise"], a["sampler_sizes"], n_components, SMOOTH)
         adversary = MLP(N_CODE + n_components, a["adversary_sizes"], 1, SMOOTH)
         parts = encoder, decoder, prior, posterior, likelihood, sampler, adversary
-        return AdversarialBayesModel(*parts, missing=self._missing)
+        return AdversarialBayesModel(*parts, missing=self._missing, jumps=a["jumps"])
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
     def _warm_up_epochs(self):
-        return self._epochs(self.kl_warmup)
+        return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
 
     def _pretraining_epochs(self):
         return round(self._epochs(self.prior_.pretraining))

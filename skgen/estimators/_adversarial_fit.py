@@ -40,6 +40,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         "activation": "activation",
         "encoder": "encoder",
         "bounded": "bounded",
+        "jumps": "jumps",
         "conditional": "conditional",
     }
     _usual_sizes = NETWORK_KINDS | {"mlp": (128, 128)}
@@ -69,15 +70,16 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
             raise ValueError(
                 f"loss={self.loss!r} has no bound with gradient_penalty=0: choose a positive one, or another loss."
             )
-        extra = {"conditional": self.conditional, "encoder": self.encoder, "bounded": self.bounded}
+        extra = {name: getattr(self, name) for name in ("conditional", "encoder", "bounded", "jumps")}
         self._architecture = self._network_sizes() | extra
 
     def _build_model(self, n_features):
         a, n_classes = self._architecture, len(self.classes_) if self._architecture["conditional"] else 0
-        widths = (n_features, 1 + n_classes), (a["n_components"] + n_classes, n_features)
+        widths = (n_features, 1 + n_classes), ((1 + a["jumps"]) * a["n_components"] + n_classes, n_features)
         critic, generator = networks(a, *widths)
         encoder = networks(a, (n_features, a["n_components"]), widths[1])[0] if a["encoder"] else None
-        return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, bounded=a["bounded"])
+        options = {"bounded": a["bounded"], "jumps": a["jumps"]}
+        return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, **options)
 
     def _column_moments(self, moments):
         """What a model is standardised by."""
@@ -133,7 +135,11 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         game, weight = GAMES[self.loss](), self.gradient_penalty
         drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
         n_drawn = self.batch_size if batches.full else None
-        loss = AdversarialLoss(model, game, game.penalty_weight if weight is None else weight, drawing, n_drawn)
+        weight, nearness = (
+            game.penalty_weight if weight is None else weight,
+            (self.discrepancy_weight, self.bandwidths_),
+        )
+        loss = AdversarialLoss(model, game, weight, nearness, drawing, n_drawn)
         loss.codes = batches.target
         return loss
 

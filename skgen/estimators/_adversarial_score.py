@@ -36,6 +36,18 @@ def bandwidths_of(x):
     return np.geomspace(nearest_distance(x), median_distance(x), N_BANDWIDTHS)
 
 
+def kernel_of(bandwidths):
+    """The kernel of the distance, a mean of kernels of several bandwidths."""
+    return functools.partial(scales_kernel, bandwidths=tuple(bandwidths.tolist()))
+
+
+def distance_by_draws(x, share, drawn, kernel):
+    """What of the squared mean discrepancy depends on drawn rows, (m_rows, n_features): a scalar."""
+    n = len(drawn)
+    mutual = (mean_of_products(drawn, drawn, kernel) * n - 1) / (n - 1) if n > 1 else 0
+    return mutual - 2 * mean_of_products(x, drawn, kernel, share)
+
+
 class Distance:
     """Squared mean discrepancy of drawn rows to others.
 
@@ -52,16 +64,14 @@ class Distance:
 
     def __init__(self, x, share, bandwidths, *, sample):
         self.x, self.share = x, share
-        self.kernel = functools.partial(scales_kernel, bandwidths=tuple(bandwidths.tolist()))
+        self.kernel = kernel_of(bandwidths)
         own = mean_of_products(x, x, self.kernel, share, share)
         alone = share.square().sum()
         self.own = (own - alone) / (1 - alone) if sample and len(x) > 1 else own
 
     def __call__(self, drawn):
         """The distance of drawn rows, (m_rows, n_features), a scalar."""
-        n = len(drawn)
-        mutual = (mean_of_products(drawn, drawn, self.kernel) * n - 1) / (n - 1)
-        return self.own + mutual - 2 * mean_of_products(self.x, drawn, self.kernel, self.share)
+        return self.own + distance_by_draws(self.x, self.share, drawn, self.kernel)
 
 
 def with_classes(x, condition, bandwidths):

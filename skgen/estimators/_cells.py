@@ -68,7 +68,7 @@ TRAITS = {
     "dependent posterior": Trait("posterior", lambda e: not isinstance(e.posterior_, Diagonal)),
     "refinement": Trait("refine_steps", lambda e: e.refine_steps > 0),
     "critic": Trait("mutual_information_weight", lambda e: e.mutual_information_weight > 0),
-    "cycles": Trait("kl_schedule", lambda e: e.kl_schedule == "cyclical"),
+    "cycles": Trait("kl_schedule", lambda e: e.kl_schedule in {"cyclical", "annealed"}),
     "E-step along lines": Trait("e_solver", lambda e: SOLVERS[e.e_solver].line_search),
     "M-step along lines": Trait("m_solver", lambda e: SOLVERS[e.m_solver].line_search),
     "no encoder": Trait("inference", lambda e: not INFERENCES[e.inference].encodes),

@@ -9,6 +9,7 @@ from skgen.estimators._prior_components import PriorComponents
 from skgen.estimators._sklearn import Interval, Options, RealNotInt, StrOptions
 from skgen.likelihoods import LIKELIHOODS, LikelihoodSpec
 from skgen.priors import PRIORS, PriorSpec
+from skgen.training.schedules import KL_SCHEDULES
 
 PROPOSALS = ("diagonal", "full")
 
@@ -58,15 +59,22 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         Activation of hidden layers of encoder and decoder.
     n_noise : int, default=None
         Noise variables of a draw, at least ``n_components``, which is what None stands for.
+    jumps : bool, default=True
+        Whether draws may jump where noise changes its sign, so that posteriors can have modes with nothing between
+        them. Without, draws are smooth functions of the noise.
     sampler_hidden_layer_sizes : int or array-like of int, default=(32, 32)
         Hidden layers of the network that bends the noise, with a code of the row, into the shape of q(z | x).
     adversary_hidden_layer_sizes : int or array-like of int, default=(64, 64)
         Hidden layers of the adversary, which sees a draw relative to r, and the code of its row.
     n_draws : int, default=1
         Posterior draws per row and step of the model.
+    kl_schedule : {"linear", "cyclical", "annealed", "constant"}, default="linear"
+        How the weight of the KL comes to 1 over ``kl_warmup`` epochs: it rises once, or it rises and falls back four
+        times, or it falls from 10, or it is 1 from the first epoch on. While it is low, posteriors shrink to points,
+        and one that should have two modes may be left with one. While it is high, they are wide; "annealed" finds the
+        modes of the posteriors of a decoder that is known, but one that is learnt may lose latent variables to it.
     kl_warmup : float or int, default=0
-        Epochs over which the weight of the KL rises to 1: a fraction of ``max_iter`` (float) or a number (int). While
-        it is low, posteriors shrink to points, and one that should have two modes may be left with one.
+        Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number (int).
     learning_rate : float, default=1e-3
         Step size of the model, by Adam.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
@@ -170,9 +178,11 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         "proposal": [StrOptions(set(PROPOSALS))],
         **{name: constraint for name, constraint in CHOSEN_NETWORKS.items() if name != "dropout"},
         "n_noise": [Interval(Integral, 1, None, closed="left"), None],
+        "jumps": ["boolean"],
         "sampler_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "adversary_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
+        "kl_schedule": [StrOptions(set(KL_SCHEDULES))],
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         **{name: constraint for name, constraint in OPTIMISATION.items() if name not in ("solver", "momentum")},
         "adversary_learning_rate": [Interval(Real, 0, None, closed="left"), None],
@@ -198,10 +208,12 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         decoder_hidden_layer_sizes=None,
         activation="relu",
         n_noise=None,
+        jumps=True,
         sampler_hidden_layer_sizes=(32, 32),
         adversary_hidden_layer_sizes=(64, 64),
         # objective
         n_draws=1,
+        kl_schedule="linear",
         kl_warmup=0,
         # optimisation
         learning_rate=1e-3,
@@ -235,9 +247,11 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.activation = activation
         self.n_noise = n_noise
+        self.jumps = jumps
         self.sampler_hidden_layer_sizes = sampler_hidden_layer_sizes
         self.adversary_hidden_layer_sizes = adversary_hidden_layer_sizes
         self.n_draws = n_draws
+        self.kl_schedule = kl_schedule
         self.kl_warmup = kl_warmup
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule

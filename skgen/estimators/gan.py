@@ -38,6 +38,9 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Whether to learn the distribution of rows given their class, ``fit(X, y)`` and ``sample(n, y=...)``.
     bounded : bool, default=False
         Whether drawn rows stay between the smallest and the largest value of each column, as pixels should.
+    jumps : bool, default=True
+        Whether the generator sees the signs of z beside z, so that rows may lie in groups with nothing between them.
+        Without, rows change smoothly with z, and groups are joined by bridges.
     network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
         Multilayer perceptrons, or convolutional networks for images, whose columns then share one scale. A callable
         ``factory(n_inputs, n_outputs)`` returns a torch module of your own, that of a pair the critic and the
@@ -57,7 +60,10 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         What critic and generator minimise.
     gradient_penalty : float, default=None
         Weight of the penalty on the critic's gradient by a row in standard deviations of the columns: on its squared
-        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.01 or 1.
+        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.1 or 1.
+    discrepancy_weight : float, default=1.0
+        Weight, in the generator's loss, of the squared maximum mean discrepancy between the drawn rows and those of a
+        batch. It shapes what is smaller than the critic can see.
     n_critic_steps : int, default=None
         Steps of the critic for one of the generator. None is 1, of "wasserstein-gp" 5.
     ema_decay : float, default=0.999
@@ -104,9 +110,9 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     weights_ : dict of str to ndarray
         Parameters of critic, generator, its average and encoder, and the standardisation.
     history_ : dict of str to list of float
-        Per epoch: ``critic`` (its loss without the penalty), ``gradient_penalty`` (without its weight), ``generator``,
-        ``encoder`` where there is one, ``learning_rate``, and minus the discrepancy as ``validation_score``, or as
-        ``score``, from training rows, where there are no validation rows.
+        Per epoch: ``critic`` (its loss without the penalty), ``gradient_penalty`` (without its weight), ``generator``
+        (without the discrepancy), ``encoder`` where there is one, ``learning_rate``, and minus the discrepancy as
+        ``validation_score``, or as ``score``, from training rows, where there are no validation rows.
     coverage_ : float
         Share of the training rows with a draw nearer than their fifth nearest other row, near 1 for a good model; NaN
         for 50 rows or fewer.
@@ -159,11 +165,13 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "conditional": ["boolean"],
         "bounded": ["boolean"],
+        "jumps": ["boolean"],
         **PARTS["networks"],
         "generator_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "encoder": ["boolean"],
         "loss": [StrOptions(set(GAMES))],
         "gradient_penalty": [Interval(Real, 0, None, closed="left"), None],
+        "discrepancy_weight": [Interval(Real, 0, None, closed="left")],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left")],
         "n_score_draws": [Interval(Integral, 2, None, closed="left")],
@@ -181,6 +189,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         # model
         conditional=False,
         bounded=False,
+        jumps=True,
         # networks
         network="mlp",
         image_shape=None,
@@ -191,6 +200,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         # objective
         loss="nonsaturating",
         gradient_penalty=None,
+        discrepancy_weight=1.0,
         n_critic_steps=None,
         ema_decay=0.999,
         n_score_draws=2000,
@@ -217,6 +227,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         self.n_components = n_components
         self.conditional = conditional
         self.bounded = bounded
+        self.jumps = jumps
         self.network = network
         self.image_shape = image_shape
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -225,6 +236,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         self.encoder = encoder
         self.loss = loss
         self.gradient_penalty = gradient_penalty
+        self.discrepancy_weight = discrepancy_weight
         self.n_critic_steps = n_critic_steps
         self.ema_decay = ema_decay
         self.n_score_draws = n_score_draws

@@ -69,9 +69,9 @@ class VariationalAutoencoder(PriorComponents, ClassConditionalEstimator):
         lower the noise of the gradient.
     beta : float, default=1.0
         Final weight of the KL in training. Scores, history and early stopping always use weight 1.
-    kl_schedule : {"linear", "cyclical", "constant"}, default="linear"
+    kl_schedule : {"linear", "cyclical", "annealed", "constant"}, default="linear"
         How the weight of the KL comes to ``beta`` over ``kl_warmup`` epochs: it rises once, or it rises and falls back
-        four times, or it is ``beta`` from the first epoch on.
+        four times, or it falls from ten times ``beta``, or it is ``beta`` from the first epoch on.
     kl_warmup : float or int, default=0.1
         Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number of epochs (int).
     target_kl : float, default=None

@@ -1,5 +1,6 @@
 """A generator of rows, and the critic that it learns from."""
 
+import torch
 from torch import Generator, Tensor, nn
 
 from skgen.models.base import joined
@@ -21,9 +22,14 @@ class AdversarialModel(nn.Module):
     critic : Network
         From features to 1 output and one for each class.
     generator, average : Network
-        Alike, from components and classes to features.
+        Alike, from components, their signs with ``jumps``, and classes to features.
     encoder : Network or None
         From features to components: the inverse of the generator, where there is one to learn.
+    bounded : bool
+        Whether columns stay within their range.
+    jumps : bool
+        Whether generators take the signs of z beside z: without, groups of rows are joined by what lies between them,
+        since a continuous function of z has no gaps.
     """
 
     shift: Tensor
@@ -40,10 +46,11 @@ class AdversarialModel(nn.Module):
         encoder: Network | None = None,
         *,
         bounded: bool = False,
+        jumps: bool = False,
     ) -> None:
         super().__init__()
         self.critic, self.generator, self.average, self.encoder = critic, generator, average, encoder
-        self.bounded = bounded
+        self.bounded, self.jumps = bounded, jumps
         zeros = critic.head[0].new_zeros(critic.n_inputs)
         for name, value in (("shift", 0), ("scale", 1), ("varying", 1), ("low", -1), ("high", 1)):
             self.register_buffer(name, zeros + value)
@@ -51,7 +58,7 @@ class AdversarialModel(nn.Module):
     @property
     def n_latent(self) -> int:
         """Number of latent variables."""
-        return self.generator.n_inputs - (self.critic.n_outputs - 1)
+        return (self.generator.n_inputs - (self.critic.n_outputs - 1)) // (1 + self.jumps)
 
     @property
     def width(self) -> int:
@@ -115,6 +122,10 @@ class AdversarialModel(nn.Module):
         scores = outputs[..., 0]
         return scores if condition is None else scores + (outputs[..., 1:] * condition).sum(-1)
 
+    def latent_inputs(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """What generators take, (..., inputs), for latent rows (..., components)."""
+        return joined(torch.cat([z, z.sign()], -1) if self.jumps else z, condition)
+
     def shaped(self, outputs: Tensor) -> Tensor:
         """A generator's outputs as standardised rows: constants where columns are constant, and within bounds."""
         if self.bounded:
@@ -124,7 +135,7 @@ class AdversarialModel(nn.Module):
 
     def drawn(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The averaged generator's standardised rows for latent ones, (..., components) to (..., features)."""
-        return self.shaped(self.average(joined(z, condition)))
+        return self.shaped(self.average(self.latent_inputs(z, condition)))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The same in the user's units."""

@@ -50,6 +50,9 @@ class AdversarialBayesModel(LatentVariableModel):
         Normal, as the prior has adapted it.
     sampler : Network
         g, from ``n_code + n_noise`` inputs to ``n_components`` outputs, with at least as many noise variables.
+    jumps : bool
+        Whether g takes the signs of the noise too, ``n_noise`` more inputs: without, the modes of a posterior are
+        joined by what lies between them.
     adversary : Network
         T, from ``n_code + n_components`` inputs to 1 output.
     """
@@ -68,11 +71,12 @@ class AdversarialBayesModel(LatentVariableModel):
         adversary: Network,
         *,
         missing: bool = False,
+        jumps: bool = False,
     ) -> None:
         super().__init__(encoder, decoder, prior, posterior, likelihood, missing=missing)
-        self.sampler, self.adversary = sampler, adversary
+        self.sampler, self.adversary, self.jumps = sampler, adversary, jumps
         self.n_code = encoder.n_outputs - 2 * prior.n_components
-        self.n_noise = sampler.n_inputs - self.n_code
+        self.n_noise = (sampler.n_inputs - self.n_code) // (1 + jumps)
         n_points = max(N_MOMENT_DRAWS, 2 * self.n_noise)
         points = whitened_pairs(sobol_normal(n_points // 2, self.n_noise, 0)).unsqueeze(1)
         self.register_buffer("points", points, persistent=False)
@@ -127,7 +131,8 @@ class AdversarialBayesModel(LatentVariableModel):
         """
         mean, scale, code = self._split(outputs)
         shape = (*noise.shape[:-2], len(code))
-        inputs = torch.cat([code.expand(*shape, -1), noise.expand(*shape, -1)], -1)
+        parts = [code, noise, noise.sign()] if self.jumps else [code, noise]
+        inputs = torch.cat([part.expand(*shape, -1) for part in parts], -1)
         bent: Tensor = self.sampler(inputs)
         return mean + scale * (noise[..., : mean.shape[-1]] + bent)
 

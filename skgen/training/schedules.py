@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 
 N_CYCLES = 4
+HOTTEST = 10.0
+"""Weight of the KL, in its final one, that annealing begins at."""
 
 
 def warm_up(epoch: float, length: float) -> float:
@@ -21,6 +23,15 @@ def cyclical_warm_up(epoch: int, length: float) -> float:
     return warm_up(epoch % cycle, cycle / 2) if epoch < length else 1.0
 
 
+def annealed(epoch: int, length: float) -> float:
+    """Weight that falls geometrically from 10 to 1 over ``length`` epochs.
+
+    Posteriors are wide at first, and divide into modes while the likelihood gains weight: deterministic annealing (Rose
+    1998, https://doi.org/10.1109/5.726788).
+    """
+    return float(HOTTEST ** max(0.0, 1 - epoch / length)) if length > 0 else 1.0
+
+
 def warm_up_epochs(length: float | int, max_iter: int) -> float:
     """Epochs of a warm-up given as a number of epochs (int) or as a fraction of ``max_iter`` (float)."""
     return float(length) if isinstance(length, int) else length * max_iter
@@ -29,6 +40,7 @@ def warm_up_epochs(length: float | int, max_iter: int) -> float:
 KL_SCHEDULES: dict[str, Callable[[int, float], float]] = {
     "linear": warm_up,
     "cyclical": cyclical_warm_up,
+    "annealed": annealed,
     "constant": lambda epoch, length: 1.0,
 }
 """Share of the KL's final weight as a function of the epoch and the length of the schedule in epochs."""

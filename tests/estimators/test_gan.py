@@ -10,8 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skgen import GenerativeAdversarialNetwork
+from skgen.distributions.mean_discrepancy import mean_discrepancy
 from skgen.estimators._adversarial import AdversarialLoss, Drawing
-from skgen.estimators._adversarial_score import Distance, bandwidths_of
+from skgen.estimators._adversarial_score import Distance, bandwidths_of, kernel_of
 from skgen.models.adversarial import AdversarialModel
 from skgen.networks import MLP
 from skgen.objectives.adversarial import GAMES
@@ -43,14 +44,18 @@ def fitted(name, X=None, **parameters):
 # -- the game -----------------------------------------------------------------------------------------------------
 
 
-def game(name, generator, *, n_drawn=None, penalty_weight=0.3):
+BANDWIDTHS = np.array([0.1, 1.0])
+
+
+def game(name, generator, *, n_drawn=None, penalty_weight=0.3, discrepancy_weight=0.0):
     """The loss of a game on four columns, and the flat parameters of its model."""
-    critic, generators = MLP(4, (6,), 1, "tanh"), [MLP(2, (5,), 4, "tanh") for _ in range(2)]
-    model = AdversarialModel(critic, *generators, MLP(4, (3,), 2)).double()
+    critic, generators = MLP(4, (6,), 1, "tanh"), [MLP(4, (5,), 4, "tanh") for _ in range(2)]
+    model = AdversarialModel(critic, *generators, MLP(4, (3,), 2), jumps=True).double()
     model.reset(generator)
     parameters = FlatParameters(model)
     drawing = Drawing(2, None, model.scale)
-    return AdversarialLoss(model, GAMES[name](), penalty_weight, drawing, n_drawn), parameters
+    nearness = discrepancy_weight, BANDWIDTHS
+    return AdversarialLoss(model, GAMES[name](), penalty_weight, nearness, drawing, n_drawn), parameters
 
 
 def gradient_of(part, parameters, batch):
@@ -93,6 +98,18 @@ def test_the_weight_of_a_row_in_a_single_batch_is_its_repetition(name, generator
     repeated = gradient_of(loss.critic, parameters, Batch(x.repeat_interleave(times, 0), None))
     assert weighted[0] == pytest.approx(repeated[0])
     torch.testing.assert_close(weighted[2], repeated[2])
+
+
+def test_the_discrepancy_adds_its_own_gradient_to_the_generator_s(generator):
+    loss, parameters = game("hinge", generator, discrepancy_weight=2.0)
+    batch = Batch(normal(6, 4, generator=generator), None)
+    both = gradient_of(loss.generator, parameters, batch)[2]
+    loss.discrepancy_weight = 0.0
+    game_s_own = gradient_of(loss.generator, parameters, batch)[2]
+    parameters.gradient.zero_()
+    drawn = loss._drawn(loss.model.generator, *loss._draw(batch, torch.Generator().manual_seed(3)))
+    (2 * mean_discrepancy(batch.x, drawn, kernel_of(BANDWIDTHS))).backward()
+    torch.testing.assert_close(both - game_s_own, parameters.gradient)
 
 
 def test_slopes_along_random_directions_have_the_squared_norm_of_the_gradient_for_their_mean(generator):
@@ -347,7 +364,8 @@ def test_a_code_found_for_a_drawn_row_draws_it_again():
 
 
 def test_an_encoder_learns_where_draws_come_from():
-    model = GenerativeAdversarialNetwork(1, encoder=True, hidden_layer_sizes=(16,), max_iter=150, random_state=0)
+    options = {"encoder": True, "jumps": False, "early_stopping": False, "max_iter": 150, "random_state": 0}
+    model = GenerativeAdversarialNetwork(1, hidden_layer_sizes=(16,), **options)
     line = np.random.default_rng(0).normal(size=(600, 1)) * [[1.0, 2.0]] + 0.01
     model.fit(line)
     z = np.linspace(-2, 2, 9)[:, None]

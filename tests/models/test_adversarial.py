@@ -17,12 +17,12 @@ def moments(generator, *, n_constant=0):
     return mean, spread, mean - 3 * spread, mean + 3 * spread
 
 
-def model(generator, *, n_classes=0, encoder=True, bounded=False, conv=False):
+def model(generator, *, n_classes=0, encoder=True, bounded=False, jumps=False, conv=False):
     kinds, shape = ((ConvEncoder, ConvDecoder), ((1, 2, 2),)) if conv else ((MLP, MLP), ())
     critic = kinds[0](FEATURES, (6,), 1 + n_classes, *shape)
-    generators = [kinds[1](COMPONENTS + n_classes, (5,), FEATURES, *shape) for _ in range(2)]
+    generators = [kinds[1]((1 + jumps) * COMPONENTS + n_classes, (5,), FEATURES, *shape) for _ in range(2)]
     inverse = kinds[0](FEATURES, (6,), COMPONENTS, *shape) if encoder else None
-    made = AdversarialModel(critic, *generators, inverse, bounded=bounded).double()
+    made = AdversarialModel(critic, *generators, inverse, bounded=bounded, jumps=jumps).double()
     made.reset(generator)
     return made
 
@@ -33,6 +33,19 @@ def test_the_average_starts_where_the_generator_does(generator):
     torch.testing.assert_close(made.generator(z), made.average(z))
     assert made.n_latent == COMPONENTS
     assert model(generator, n_classes=2).n_latent == COMPONENTS
+
+
+def test_a_generator_that_jumps_takes_signs_and_is_continuous_between_them(generator):
+    made = model(generator, n_classes=2, jumps=True)
+    assert made.n_latent == COMPONENTS
+    z, condition = normal(6, COMPONENTS, generator=generator), torch.eye(2, dtype=torch.float64)[[0, 1, 1, 0, 0, 1]]
+    torch.testing.assert_close(
+        made.drawn(z, condition), made.average(torch.cat([z, z.sign(), condition], 1)), rtol=0, atol=0
+    )
+    sides = made.drawn(
+        torch.tensor([[1e-12], [-1e-12]], dtype=torch.float64) * z[:1].abs(), condition[:1].expand(2, -1)
+    )
+    assert (sides[0] - sides[1]).abs().max() > 1e-3
 
 
 def test_constant_columns_are_drawn_as_their_constant(generator):

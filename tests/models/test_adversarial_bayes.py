@@ -18,7 +18,9 @@ CODE = 3
 LINEAR = ()
 
 
-def model_from(generator, *, prior="normal", posterior="full", sampler=(5,), n_components=2, n_noise=3, start=False):
+def model_from(
+    generator, *, prior="normal", posterior="full", sampler=(5,), n_components=2, n_noise=3, jumps=False, start=False
+):
     """A model in float64 of rows with 4 columns, where its training starts or with random parameters."""
     prior = (PRIORS[prior]() if isinstance(prior, str) else prior).build(n_components)
     posterior = prior.adapted(POSTERIORS[posterior]().build(n_components))
@@ -29,13 +31,25 @@ def model_from(generator, *, prior="normal", posterior="full", sampler=(5,), n_c
         prior,
         posterior,
         likelihood,
-        MLP(CODE + n_noise, sampler, n_components, "tanh"),
+        MLP(CODE + (1 + jumps) * n_noise, sampler, n_components, "tanh"),
         MLP(CODE + n_components, (5,), 1, "tanh"),
+        jumps=jumps,
     ).double()
     with torch.no_grad():
         model.reset(generator)
         model.initialize(torch.zeros(4), torch.ones(4))
     return model.requires_grad_() if start else perturbed(model, generator)
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+def test_draws_jump_where_noise_changes_its_sign_or_are_continuous_there(jumps, generator):
+    model, x = model_from(generator, jumps=jumps), normal(5, 4, generator=generator)
+    assert model.n_noise == 3
+    noise = torch.full((2, 1, 3), 0.7, dtype=torch.float64)
+    noise[:, 0, 2] = torch.tensor([1e-9, -1e-9])
+    with torch.no_grad():
+        one, other = model.draw(x, noise)
+    assert bool(((one - other).abs().amax(1) > 1e-3).all()) == jumps
 
 
 def linear_draws(model, x):

@@ -2,7 +2,14 @@ from itertools import pairwise
 
 import pytest
 
-from skgen.training.schedules import KL_SCHEDULES, LEARNING_RATE_SCHEDULES, cyclical_warm_up, warm_up, warm_up_epochs
+from skgen.training.schedules import (
+    KL_SCHEDULES,
+    LEARNING_RATE_SCHEDULES,
+    annealed,
+    cyclical_warm_up,
+    warm_up,
+    warm_up_epochs,
+)
 
 
 @pytest.mark.parametrize("length", [1, 4, 10, 2.5])
@@ -36,6 +43,12 @@ def test_a_cycle_is_a_warm_up_over_half_of_it():
 def test_every_schedule_of_the_kl_is_at_one_from_its_end_on(name):
     for length in (0, 0.5, 1, 7, 30):
         assert all(KL_SCHEDULES[name](epoch, length) == 1 for epoch in range(40) if epoch >= length)
+
+
+def test_annealing_falls_by_one_factor_from_ten():
+    values = [annealed(epoch, 8) for epoch in range(9)]
+    assert values[0] == 10
+    assert [b / a for a, b in pairwise(values)] == pytest.approx(8 * [10 ** (-1 / 8)])
 
 
 def test_an_integer_counts_epochs_and_a_fraction_is_of_max_iter():
