@@ -6,9 +6,9 @@ all units with 256; the autoencoder has 256 in both and 16 latent variables, wit
 mixture; "one unit" has the networks of the autoencoder. Every side stops after the same time or when validation rows
 say so, and keeps the weights of the best validation epoch. The bound is importance-sampled on held-out rows. Samples,
 as many as there are held-out rows, are compared with these by the discrepancy test (MMD) and by a classifier that is to
-tell them apart: its AUC is 0.5 where it cannot. It sees the 20 leading principal components of the training rows, since in the pixels themselves the noise of
-any of these likelihoods gives itself away. Means over seeds with standard errors of the paired
-difference.
+tell them apart: its AUC is 0.5 where it cannot. It sees the 20 leading principal components of the training rows, since
+in the pixels themselves the noise of any of these likelihoods gives itself away. Means over seeds with standard errors
+of the paired difference.
 """
 
 import argparse
