@@ -85,7 +85,10 @@ def nearest_distance(x: Tensor) -> float:
 def mean_of_products(
     x: Tensor, y: Tensor, kernel: Kernel, share: Tensor | None = None, other: Tensor | None = None
 ) -> Tensor:
-    """The mean of k over all pairs of a row of x and a row of y, with shares of the rows that add up to 1, a scalar."""
+    """The sum of k over all pairs of a row of x and a row of y, weighted by the shares of both, a scalar.
+
+    Shares may be any numbers; None are equal ones that add up to 1.
+    """
     share = x.new_full((len(x),), 1 / len(x)) if share is None else share
     other = y.new_full((len(y),), 1 / len(y)) if other is None else other
     blocks = list(zip(y.split(BLOCK), other.split(BLOCK), strict=True))

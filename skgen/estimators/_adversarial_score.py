@@ -42,10 +42,13 @@ def kernel_of(bandwidths):
 
 
 def distance_by_draws(x, share, drawn, kernel):
-    """What of the squared mean discrepancy depends on drawn rows, (m_rows, n_features): a scalar."""
-    n = len(drawn)
-    mutual = (mean_of_products(drawn, drawn, kernel) * n - 1) / (n - 1) if n > 1 else 0
-    return mutual - 2 * mean_of_products(x, drawn, kernel, share)
+    """What of the squared mean discrepancy depends on drawn rows, (m_rows, n_features): a scalar.
+
+    The shares of x add up to 1. Pairs of a drawn row with itself are left out, and so are all of them of a single one.
+    """
+    n_others = max(len(drawn) - 1, 1)
+    weight = torch.cat([-2 * share, share.new_full((len(drawn),), 1 / n_others)])
+    return mean_of_products(drawn, torch.cat([x, drawn]), kernel, None, weight) - 1 / n_others
 
 
 class Distance:
