@@ -1,5 +1,6 @@
 """Normal posterior with correlated components."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -61,13 +62,15 @@ class FullPosterior(Posterior):
         mean (batch, n_components), root A (batch, n_components, columns) of full rank. Its QR decomposition makes it
         triangular: the covariance, in which digits would be lost, is never formed.
         """
-        upper = torch.linalg.qr(root.mT, mode="r").R
+        # Components of unlike sizes keep their digits when all have the same one.
+        size = torch.linalg.vector_norm(root, dim=-1)
+        upper = torch.linalg.qr((root / size.unsqueeze(-1)).mT, mode="r").R
         diagonal = upper.diagonal(dim1=-2, dim2=-1)
         # A sign belongs to a row of the triangle, which is a column of L; then rows of L are divided by its diagonal.
         factor = (upper * torch.ones_like(diagonal).copysign(diagonal).unsqueeze(-1)).mT / diagonal.abs().unsqueeze(-1)
         d = mean.shape[-1]
         i, j = torch.tril_indices(d, d, -1, device=mean.device)
-        return torch.cat([mean, 2 * diagonal.abs().log(), factor[..., i, j]], -1)
+        return torch.cat([mean, 2 * (size * diagonal.abs()).log(), factor[..., i, j]], -1)
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Draw:
         mean, log_diagonal, rest = self._split(parameters)
@@ -89,13 +92,16 @@ class FullPosterior(Posterior):
         return noise.squeeze(-1)
 
     def matched(self, z: Tensor) -> Tensor:
-        """As documented by the base class, with eigenvalues of the covariance of 1e-10 at least.
+        """As documented by the base class; each component has at least some variance of its own, 1e-10 or more.
 
-        The covariance of as many draws as components, or of fewer, is singular.
+        The covariance of as many draws as components, or of fewer, is singular, and so is that of draws in which one
+        component repeats the others but for rounding. No coefficient becomes so large that it is cut off.
         """
         mean = z.mean(0)
-        values, vectors = torch.linalg.eigh(torch.einsum("nbi,nbj->bij", z - mean, z - mean) / len(z))
-        return self.from_root(mean, vectors * values.clamp_min(SMALLEST_VARIANCE).sqrt().unsqueeze(-2))
+        most = math.exp(0.5 * LARGEST_LOG_VARIANCE)  # of far rows more may be a rounding, whose square overflows
+        deviation = (z - mean).clamp(-most, most).permute(1, 2, 0) / len(z) ** 0.5
+        own = torch.linalg.vector_norm(deviation, dim=-1).div(LARGEST_COEFFICIENT).clamp_min(SMALLEST_VARIANCE**0.5)
+        return self.from_root(mean, torch.cat([deviation, torch.diag_embed(own)], -1))
 
     def log_probs(self, z: Tensor, parameters: Tensor) -> Tensor:
         return correlated_log_probs(z, *self._split(parameters))

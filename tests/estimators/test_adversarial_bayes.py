@@ -92,3 +92,11 @@ def test_validation_rows_are_measured_by_a_bound_and_stop_the_fit():
 def test_annealed_bounds_enclose_the_likelihood(fitted):
     gap = fitted.log_likelihood_gap(40, n_draws=4, n_temperatures=20, random_state=0)
     assert -4 * gap.std < gap.gap < 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e10, 1e30])
+def test_rows_however_far_from_all_others_have_features_and_a_score_that_only_falls(fitted, dtype, size):
+    X = (size * rows()).astype(dtype)
+    assert np.isfinite(fitted.transform(X)).all()
+    assert (fitted.score_samples(X) < fitted.score_samples(rows()).min()).all()

@@ -5,6 +5,7 @@ import torch
 
 from skgen.posteriors import BoxedPosterior
 from skgen.posteriors.base import SMALLEST_VARIANCE
+from skgen.posteriors.diagonal import LARGEST_LOG_VARIANCE
 from skgen.posteriors.full import Full, FullPosterior
 from tests.oracles import within
 from tests.parts import model_from, normal
@@ -102,6 +103,21 @@ def test_it_is_matched_to_the_covariance_of_draws(generator, n_draws):
     torch.testing.assert_close(factor @ factor.mT, expected, rtol=0, atol=2 * SMALLEST_VARIANCE)
     torch.testing.assert_close(mean, z.mean(0))
     assert (torch.linalg.svdvals(factor).min(-1).values >= 0.99 * SMALLEST_VARIANCE**0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e10, 1e25])
+def test_a_component_of_the_draws_that_repeats_others_leaves_finite_densities_and_their_scales(generator, dtype, size):
+    z = normal(64, 20, 2, generator=generator)
+    z = torch.stack([size * z[..., 0], z[..., 1], size * z[..., 0] + z[..., 1], 3 * z[..., 1]], -1).to(dtype)
+    posterior = Full().build(4)
+    parameters = posterior.matched(z)
+    assert parameters.isfinite().all()
+    draw = posterior.draw(parameters, normal(5, 1, 4, generator=generator).to(dtype))
+    assert draw.z.isfinite().all() and draw.log_prob.isfinite().all()
+    scale = posterior.mean_and_scale(parameters)[1]
+    expected = z.std(0, correction=0).clamp(SMALLEST_VARIANCE**0.5, math.exp(0.5 * LARGEST_LOG_VARIANCE))
+    torch.testing.assert_close(scale[:, 1], expected[:, 1], rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("low", [-1.0, 2.0])
