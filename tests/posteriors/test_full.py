@@ -114,7 +114,8 @@ def test_a_component_of_the_draws_that_repeats_others_leaves_finite_densities_an
     parameters = posterior.matched(z)
     assert parameters.isfinite().all()
     draw = posterior.draw(parameters, normal(5, 1, 4, generator=generator).to(dtype))
-    assert draw.z.isfinite().all() and draw.log_prob.isfinite().all()
+    assert draw.z.isfinite().all()
+    assert draw.log_prob.isfinite().all()
     scale = posterior.mean_and_scale(parameters)[1]
     expected = z.std(0, correction=0).clamp(SMALLEST_VARIANCE**0.5, math.exp(0.5 * LARGEST_LOG_VARIANCE))
     torch.testing.assert_close(scale[:, 1], expected[:, 1], rtol=1e-5, atol=0)
