@@ -194,7 +194,7 @@ def training_batches(X, weight, batch_size, model, prepare, augment, target=None
     return Batches(
         rows,
         None if weight is None else as_tensor(weight).to(rows.device, model.scale.dtype),
-        batch_size=batch_size,
+        batch_size=int(batch_size),  # torch splits by no integers of NumPy's
         device=device,
         dtype=model.scale.dtype,
         prepare=prepare(rows),

@@ -62,6 +62,12 @@ def test_no_rows_are_refused(name):
             method(np.zeros((0, 5)))
 
 
+@pytest.mark.parametrize("name", ["vae", "gan", "adversarial-bayes"])
+def test_the_size_of_a_batch_may_be_an_integer_of_numpy(name):
+    one, other = (configured(name, batch_size=size).fit(rows()) for size in (7, np.int64(7)))
+    np.testing.assert_array_equal(one.transform(rows()), other.transform(rows()))
+
+
 def test_columns_in_another_order_are_refused():
     estimator = vae().fit(frame(rows()))
     with pytest.raises(ValueError, match="feature names"):
