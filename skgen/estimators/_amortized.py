@@ -1,7 +1,5 @@
 """From the parameters of an estimator with prior, posterior, likelihood and objective to its model and its loss."""
 
-from numbers import Integral
-
 from skgen._spec import resolve
 from skgen.distributions.normal import standard_normal
 from skgen.estimators._annealing import TemperatureSchedule
@@ -19,7 +17,6 @@ from skgen.objectives import ELBO, OBJECTIVES, Custom, TargetELBO
 from skgen.objectives.resemblance import ResemblanceObjective
 from skgen.posteriors import POSTERIORS, PosteriorSpec
 from skgen.priors import PRIORS, NormalPrior, PriorSpec
-from skgen.training.schedules import warm_up_epochs
 
 SHARED_DRAWS = 16
 """Fewest draws that validation rows share in the fit of a single batch under the ELBO."""
@@ -150,12 +147,8 @@ class AmortizedEstimator(Restarting, ColumnsEstimator, LatentVariableEstimator):
         return value if objective.monitor in objective.unitless else value + model.log_jacobian_of(x)
 
     def _epochs(self, length):
-        """A number of epochs, or a share of them; none where solvers search along lines."""
-        length = int(length) if isinstance(length, Integral) else float(length)
-        return 0.0 if self._searches_lines else warm_up_epochs(length, self.max_iter)
-
-    def _warm_up_epochs(self):
-        return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
+        """As the base class does; none where solvers search along lines."""
+        return 0.0 if self._searches_lines else super()._epochs(length)
 
     def _pretraining_epochs(self):
-        return 0 if self.prior_fit == "aggregate" else round(self._epochs(self.prior_.pretraining))
+        return 0 if self.prior_fit == "aggregate" else super()._pretraining_epochs()

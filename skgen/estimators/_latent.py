@@ -1,6 +1,6 @@
 """What every estimator of a latent-variable model with an approximate posterior offers its users."""
 
-from abc import abstractmethod
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -19,12 +19,13 @@ from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._refinement import refined
 from skgen.objectives import ELBO
+from skgen.training.schedules import warm_up_epochs
 
 
 class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics, DensityEstimator, NetworkEstimator):
     """Base of the estimators whose model is a :class:`~skgen.models.LatentVariableModel`.
 
-    A subclass has the parameters ``beta``, ``kl_schedule``, ``n_score_draws`` and ``refine_steps``.
+    A subclass has the parameters ``beta``, ``kl_schedule``, ``kl_warmup``, ``n_score_draws`` and ``refine_steps``.
     """
 
     score_kind = "bound"
@@ -32,13 +33,18 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
     _n_conditions = 0
     """How many numbers the decoder sees beside the latent variables."""
 
-    @abstractmethod
-    def _warm_up_epochs(self):
-        """Epochs over which the weight of the KL rises to ``beta`` when training starts from nothing."""
+    def _epochs(self, length):
+        """A number of epochs (int), or a share of ``max_iter`` (float), as a number."""
+        length = int(length) if isinstance(length, Integral) else float(length)
+        return warm_up_epochs(length, self.max_iter)
 
-    @abstractmethod
+    def _warm_up_epochs(self):
+        """Epochs over which the weight of the KL comes to ``beta`` when training starts from nothing."""
+        return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
+
     def _pretraining_epochs(self):
         """Epochs before the KL counts at all, when training starts from nothing."""
+        return round(self._epochs(self.prior_.pretraining))
 
     def _schedule(self, loss, *, warm_up):
         lengths = (self._warm_up_epochs(), self._pretraining_epochs()) if warm_up else (0.0, 0)

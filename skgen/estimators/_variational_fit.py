@@ -21,7 +21,6 @@ from skgen.estimators._variational_steps import VariationalSteps
 from skgen.objectives import ELBO
 from skgen.objectives.importance import elbo_parts
 from skgen.priors import PRIORS, Normal, PriorSpec
-from skgen.training.schedules import warm_up_epochs
 
 GENERATORS = {**PRIORS, "normal": lambda: Normal(learned=True)}
 """Names of latent generators: the priors, of which the normal one is learnt."""
@@ -143,12 +142,6 @@ class VariationalEstimator(UnitNetworks, VariationalSteps, PriorComponents, Colu
         if self._kind().keeps:  # posteriors are kept by the number of the row
             split = *split, np.arange(len(split[0]))
         return super()._run_of(model, split, random_state, **options)
-
-    def _warm_up_epochs(self):
-        return 0.0
-
-    def _pretraining_epochs(self):
-        return round(warm_up_epochs(self.prior_.pretraining, self.max_iter))
 
     def _schedule(self, loss, *, warm_up):
         loss.starts_at = self._pretraining_epochs() if warm_up else 0
