@@ -1,7 +1,5 @@
 """From the parameters of an estimator with an implicit posterior to its model, its losses, and its uses."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -22,7 +20,6 @@ from skgen.networks import MLP
 from skgen.objectives.density_ratio import PseudoELBO
 from skgen.posteriors import POSTERIORS
 from skgen.priors import PRIORS, PriorSpec
-from skgen.training.schedules import warm_up_epochs
 
 N_CODE = 16
 """Numbers by which the shape of a posterior depends on its row, besides its mean and scale."""
@@ -47,12 +44,8 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         "sampler_sizes": "sampler_hidden_layer_sizes",
         "adversary_sizes": "adversary_hidden_layer_sizes",
     }
-    dropout, refine_steps = 0.0, 0
-    beta = 1.0
-
-    @property
-    def _solvers(self):
-        return {"solver": "adam"}
+    solver, momentum = "adam", 0.0
+    dropout, beta, refine_steps = 0.0, 1.0, 0
 
     # -- the model ----------------------------------------------------------------------------------------------------
 
@@ -77,7 +70,7 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         return super()._network_sizes() | {
             "family": self.proposal,
             "n_noise": n_noise,
-            "jumps": self.jumps,
+            "jumps": bool(self.jumps),
             "sampler_sizes": layer_sizes(self.sampler_hidden_layer_sizes, "sampler_hidden_layer_sizes"),
             "adversary_sizes": layer_sizes(self.adversary_hidden_layer_sizes, "adversary_hidden_layer_sizes"),
         }
@@ -97,15 +90,6 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
-    def _warm_up_epochs(self):
-        return 0.0 if self.kl_schedule == "constant" else self._epochs(self.kl_warmup)
-
-    def _pretraining_epochs(self):
-        return round(self._epochs(self.prior_.pretraining))
-
-    def _epochs(self, length):
-        return warm_up_epochs(int(length) if isinstance(length, Integral) else float(length), self.max_iter)
-
     def _loss(self, model, batches, generator):
         noise, n_draws = self._training_noise(model, batches, generator, self.n_draws)
         loss = self._terms_loss(model, batches, PseudoELBO(), noise, n_draws, kind=ContrastLoss)
@@ -123,8 +107,8 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
 
     def _step(self, model, parameters, loss):
         rate = self.adversary_learning_rate
-        ratio = FASTER if rate is None or not self.learning_rate else rate / self.learning_rate
-        return turns(model, parameters, loss, self, n_adversary_steps=self.n_adversary_steps, ratio=ratio)
+        rate = FASTER * self.learning_rate if rate is None else rate
+        return turns(model, parameters, loss, self, n_adversary_steps=self.n_adversary_steps, adversary_rate=rate)
 
     def _measures(self, loss, data, validation, model, *, shared, seed):
         held = {} if validation is None else {"validation_bound": validation}

@@ -5,10 +5,10 @@ import torch
 from skgen._trace import autograd_trace
 from skgen.distributions.normal import standard_normal
 from skgen.estimators._loss import TermsLoss
+from skgen.estimators._training import gradient_step
 from skgen.estimators._variational_em import drawn_seed
 from skgen.objectives.density_ratio import classification_losses
-from skgen.training.optimizers import SOLVERS
-from skgen.training.steps import Alternate, GradientStep, Repeated
+from skgen.training.steps import Alternate, Repeated
 
 N_JUDGED = 4
 """Draws of each row that the adversary learns from in a step."""
@@ -59,42 +59,45 @@ class ContrastLoss(TermsLoss):
 
 
 class SeeingStep(Repeated):
-    """Steps of the adversary on each batch, with a learning rate of its own.
+    """Steps of the adversary on each batch, with a learning rate of its own that falls with that of the model.
 
     Parameters
     ----------
-    ratio : float
-        Of its learning rate and that of the model.
+    step : GradientStep
+        Of the adversary, with the learning rate that the model begins with.
+    n_times : int
+        Steps on each batch.
+    loss : ContrastLoss
+        Which is to see a batch first.
+    rate : float
+        The learning rate that the adversary begins with.
     """
 
-    def __init__(self, step, n_times, shared, ratio):
-        self.shared, self.ratio, self.model_rate = shared, ratio, step.learning_rate
+    def __init__(self, step, n_times, loss, rate):
+        self.loss, self.rate = loss, rate
+        self.first = self.current = step.learning_rate
         super().__init__(step, n_times)
 
     @property
     def learning_rate(self):
-        return self.model_rate
+        return self.current
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self.model_rate = value
-        self.step.learning_rate = value * self.ratio
+        self.current = value
+        # Beside a model that stands still there is nothing to fall with.
+        self.step.learning_rate = self.rate * (value / self.first if self.first else 1.0)
 
     def __call__(self, batch, generator, *, report=True):
-        self.shared.see(batch, generator)
+        self.loss.see(batch, generator)
         return super().__call__(batch, generator, report=report)
 
 
-def turns(model, parameters, loss, settings, *, n_adversary_steps, ratio):
+def turns(model, parameters, loss, settings, *, n_adversary_steps, adversary_rate):
     """The step of an adversary and a model."""
-
-    def learning(part, function):
-        options = {"weight_decay": settings.weight_decay, "max_grad_norm": settings.max_grad_norm}
-        return GradientStep(function, SOLVERS["adam"](part, **options), settings.learning_rate)
-
-    adversary = learning(parameters.part(model.adversary), loss.adversary)
+    adversary = gradient_step(loss.adversary, parameters.part(model.adversary), settings)
     parts = model.encoder, model.sampler, model.decoder, model.likelihood, model.prior
     return Alternate(
-        ("adversary", SeeingStep(adversary, n_adversary_steps, loss, ratio)),
-        ("model", learning(parameters.part(*parts), loss)),
+        ("adversary", SeeingStep(adversary, n_adversary_steps, loss, adversary_rate)),
+        ("model", gradient_step(loss, parameters.part(*parts), settings)),
     )

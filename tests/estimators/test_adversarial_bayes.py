@@ -51,6 +51,11 @@ def test_draws_of_a_row_depend_on_its_values_and_the_seed_alone(fitted):
     assert not np.allclose(fitted.sample_posterior(X, 3, random_state=1), draws)
 
 
+def test_jumps_may_be_a_boolean_of_numpy(fitted):
+    other = adversarial_bayes(max_iter=20, jumps=np.True_).fit(rows())
+    np.testing.assert_array_equal(other.transform(rows()), fitted.transform(rows()))
+
+
 def adversary(estimator):
     return [value for name, value in estimator.weights_.items() if name.startswith("adversary")]
 
@@ -60,6 +65,27 @@ def test_an_adversary_without_a_step_size_stays_where_it_began():
     assert not adversary(estimator)[-2].any()
     np.testing.assert_allclose(estimator.history_["adversary"], math.log(2), rtol=1e-6)
     assert adversary(adversarial_bayes().fit(rows()))[-2].any()
+
+
+def test_an_adversary_may_learn_beside_a_model_that_stands_still():
+    before, after = (
+        adversarial_bayes(learning_rate=0.0, adversary_learning_rate=0.01, max_iter=n).fit(rows()) for n in (1, 5)
+    )
+    np.testing.assert_array_equal(after.transform(rows()), before.transform(rows()))
+    assert after.history_["learning_rate"] == [0.0] * 5
+    assert (adversary(after)[-2] != adversary(before)[-2]).any()
+
+
+@pytest.mark.parametrize("rate", [None, 0.03])
+def test_step_sizes_of_both_players_fall_together(rate):
+    estimator = adversarial_bayes(adversary_learning_rate=rate, learning_rate=0.01, learning_rate_schedule="linear")
+    run = estimator._start(
+        estimator._prepare(rows(), {"sample_weight": None, "X_val": None}, fresh=True)[2], fresh=True
+    )
+    players = run.step.parts["adversary"].step, run.step.parts["model"]
+    found = [[player.learning_rate for player in players] for _ in run.records()]
+    shares = np.linspace(1, 0.2, 5)
+    np.testing.assert_allclose(found, np.outer(shares, [0.02 if rate is None else rate, 0.01]), rtol=1e-12)
 
 
 def test_fewer_noise_variables_than_latent_ones_are_refused():
