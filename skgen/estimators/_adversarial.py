@@ -4,7 +4,8 @@ import torch
 
 from skgen._trace import autograd_trace
 from skgen.distributions.normal import standard_normal
-from skgen.estimators._adversarial_score import distance_by_draws, kernel_of, with_classes
+from skgen.estimators._adversarial_score import MOST_COMPARED, distance_by_draws, kernel_of, with_classes
+from skgen.estimators._arrays import tiles
 from skgen.estimators._loss import Loss
 from skgen.models.labelled import one_hot
 from skgen.training.optimizers import Playing
@@ -47,6 +48,13 @@ class Drawing:
         codes = torch.multinomial(self.class_prior, n_rows, replacement=True, generator=generator)
         return z, self.condition(codes)
 
+    def rows(self, model, n_rows, generator):
+        """So many standardised rows of a model, decoded in tiles, and their conditions."""
+        z, condition = self(n_rows, generator)
+        parts = tiles(n_rows, model.width, z.element_size())
+        drawn = [model.drawn(z[part], None if condition is None else condition[part]) for part in parts]
+        return torch.cat(drawn), condition
+
 
 class AdversarialLoss(Loss):
     """What critic, generator and encoder minimise on a batch. Each part adds to its own gradient only.
@@ -55,10 +63,14 @@ class AdversarialLoss(Loss):
     ----------
     model : AdversarialModel
     game : Game
-    penalty_weight : float
-    nearness : tuple (weight, bandwidths)
-        The generator's loss has the squared mean discrepancy of drawn rows from real ones beside that of the game.
     drawing : Drawing
+    bandwidths : array of shape (n_bandwidths,)
+        Of the discrepancy.
+    penalty_weight : float
+        Weight of the penalty on the critic's gradient.
+    discrepancy_weight : float
+        Weight, beside the game, of the squared mean discrepancy of drawn rows from real ones (Li et al. 2015,
+        https://arxiv.org/abs/1502.02761, Dziugaite et al. 2015, https://arxiv.org/abs/1505.03906).
     n_drawn : int or None
         Rows drawn for each batch; None: as many as it has. Data of one batch, ``full``, are mixed with rows that they
         share, so that a row's weight means its repetition.
@@ -66,10 +78,10 @@ class AdversarialLoss(Loss):
 
     monitor = "score"
 
-    def __init__(self, model, game, penalty_weight, nearness, drawing, n_drawn=None):
-        self.model, self.game, self.penalty_weight = model, game, penalty_weight
-        self.discrepancy_weight, self.bandwidths = nearness
-        self.drawing, self.n_drawn = drawing, n_drawn
+    def __init__(self, model, game, drawing, bandwidths, *, penalty_weight, discrepancy_weight, n_drawn=None):
+        self.model, self.game, self.drawing, self.bandwidths = model, game, drawing, bandwidths
+        self.penalty_weight, self.discrepancy_weight = penalty_weight, discrepancy_weight
+        self.n_drawn = n_drawn
         self.judge = model.critic.tracer(input_gradient=False)
         self.judge_draws = model.critic.tracer(parameter_gradient=False)
         self.generate = model.generator.tracer(input_gradient=False)
@@ -171,20 +183,29 @@ class AdversarialLoss(Loss):
         (cotangent,) = pull_game(torch.full_like(values, 1 / len(values)))
         to_drawn = pull_critic(cotangent)
         if self.discrepancy_weight:
-            to_drawn = to_drawn + self._to_nearer(batch, drawn, condition)
+            to_drawn = self._with_nearness(to_drawn, batch, drawn, condition)
         pull_generator(*pull_shape(to_drawn))
         return lambda: {"generator": values.mean()}, values.mean
 
+    def _with_nearness(self, to_drawn, batch, drawn, condition):
+        """A gradient by drawn rows with that of the discrepancy added, by those that memory holds all pairs of."""
+        compared, others = slice(MOST_COMPARED), slice(MOST_COMPARED, None)
+        nearer = self._to_nearer(batch, drawn[compared], None if condition is None else condition[compared])
+        return torch.cat([to_drawn[compared] + nearer, to_drawn[others]])
+
     def _to_nearer(self, batch, drawn, condition):
         """The gradient, by drawn rows, of their discrepancy from the rows of a batch."""
+        if self.n_drawn is None:  # rows in random order
+            batch = next(batch.tiles(MOST_COMPARED))[1]
         rows = with_classes(batch.x, self.drawing.condition(batch.target), self.bandwidths)
+        # Shares need not add up to 1 in a batch: they do in the mean, which is what the gradient is linear in.
         kernel, share = kernel_of(self.bandwidths), self._share(batch)
 
         def discrepancy(drawn):
-            return distance_by_draws(rows, share / share.sum(), with_classes(drawn, condition, self.bandwidths), kernel)
+            return distance_by_draws(rows, share, with_classes(drawn, condition, self.bandwidths), kernel)
 
         (value,), pullback = autograd_trace(discrepancy, drawn)
-        return pullback(torch.full_like(value, self.discrepancy_weight))[0]
+        return pullback(torch.ones_like(value) * self.discrepancy_weight)[0]
 
     def encoder(self, batch, generator):
         """Add the gradient of the encoder, which learns where rows that the averaged generator draws come from."""

@@ -4,14 +4,15 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skgen.estimators._adversarial import AdversarialLoss, Drawing, turns
+from skgen.estimators._adversarial import AdversarialLoss, turns
 from skgen.estimators._adversarial_fitted import FittedAdversary
 from skgen.estimators._adversarial_score import (
     MOST_COMPARED,
+    MOST_DRAWN,
     bandwidths_of,
+    compared_rows,
     coverage_of,
     epoch_distance,
-    spread_out,
 )
 from skgen.estimators._arrays import as_array, as_tensor
 from skgen.estimators._data import numbered, shares
@@ -63,8 +64,9 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
     def _decide(self):
         if self.conditional and len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class, {self.classes_[0]!r}, and conditional=True learns what tells classes apart: pass "
-                "rows of two classes or more, or set conditional=False."
+                f"y has one class, {self.classes_.tolist()[0]!r}, and conditional=True learns what tells classes "
+                "apart: pass rows of two classes or more, name all in the first call of partial_fit, or set "
+                "conditional=False."
             )
         if GAMES[self.loss].between and self.gradient_penalty == 0:
             raise ValueError(
@@ -96,10 +98,10 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         model.restandardize(*columns, **options)
 
     def _prepared_model(self, X, weight, random_state, *, fresh, partial):
-        few = fresh or self.n_samples_seen_ < MOST_COMPARED
+        most = fresh or self.n_samples_seen_ < min(len(X), MOST_COMPARED)
         model = super()._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
-        if few:
-            self.bandwidths_ = bandwidths_of(self._standardized(model, X[spread_out(len(X))]))
+        if most:  # a small chunk tells less of them than the rows before it
+            self.bandwidths_ = bandwidths_of(self._standardized(model, X[compared_rows(len(X))]))
         return model
 
     def _standardized(self, model, rows):
@@ -111,35 +113,41 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
 
     def _split(self, data, random_state, *, partial):
         X, weight, X_val, *targets = data
-        if (
-            self.early_stopping
-            and not partial
-            and self._n_validated(X, X_val) < (FEWEST_VALIDATED, 2)[X_val is not None]
-        ):
-            warn_user(
-                f"n_samples = {len(X)} with validation_fraction={self.validation_fraction} leaves too few rows to "
-                "validate on: training goes on without early stopping. Pass more rows, or set early_stopping=False.",
-                ConvergenceWarning,
-            )
-            return X, weight, None, *targets[:1]
-        return super()._split(data, random_state, partial=partial)
+        few = self._too_few_validated(X, X_val) if self.early_stopping and not partial else ""
+        if not few:
+            return super()._split(data, random_state, partial=partial)
+        warn_user(
+            f"{few} leaves too few rows to validate on: training goes on without early stopping. Pass more rows, or "
+            "set early_stopping=False.",
+            ConvergenceWarning,
+        )
+        return X, weight, None, *targets[:1]
 
-    def _n_validated(self, X, X_val):
-        """Number of rows to validate on, counting rows as often as they would be repeated or not at all."""
+    def _too_few_validated(self, X, X_val):
+        """What leaves too few rows to validate on, if anything does."""
         if X_val is not None:
-            return len(X_val)
-        n_rows = len(X) if len(X) > self.batch_size else numbered(X).max() + 1
-        return n_rows * self.validation_fraction
+            return f"X_val with n_samples = {len(X_val)}" if len(X_val) < 2 else ""
+        if self._n_distinct(X) * self.validation_fraction >= FEWEST_VALIDATED:
+            return ""
+        return f"n_samples = {len(X)} with validation_fraction={self.validation_fraction}"
+
+    def _n_distinct(self, X):
+        """Number of rows; of those of a single batch each counts once, so that weights mean repetition."""
+        return len(X) if len(X) > self.batch_size else int(numbered(X).max()) + 1
 
     def _loss(self, model, batches, generator):
-        game, weight = GAMES[self.loss](), self.gradient_penalty
-        drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
-        n_drawn = self.batch_size if batches.full else None
-        weight, nearness = (
-            game.penalty_weight if weight is None else weight,
-            (self.discrepancy_weight, self.bandwidths_),
+        game, penalty_weight, n_drawn = GAMES[self.loss](), self.gradient_penalty, None
+        if batches.full:  # however large a batch may be, more rows than there are tell little more
+            n_drawn = min(self.batch_size, max(MOST_DRAWN, self._n_distinct(as_array(batches.rows))))
+        loss = AdversarialLoss(
+            model,
+            game,
+            self._drawing(model),
+            self.bandwidths_,
+            penalty_weight=game.penalty_weight if penalty_weight is None else penalty_weight,
+            discrepancy_weight=self.discrepancy_weight,
+            n_drawn=n_drawn,
         )
-        loss = AdversarialLoss(model, game, weight, nearness, drawing, n_drawn)
         loss.codes = batches.target
         return loss
 
@@ -151,7 +159,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         (X, weight, *codes), name = (data, "score") if validation is None else (validation, "validation_score")
         if validation is None and loss.codes is not None:
             codes = [as_array(loss.codes)]
-        some = spread_out(len(X))
+        some = compared_rows(len(X))
         share = shares(None if weight is None else weight[some], len(some)).to(model.scale)
         condition = loss.drawing.condition(as_tensor(codes[0][some]).to(share.device)) if codes else None
         distance = epoch_distance(
@@ -176,13 +184,12 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         return vars(self).copy()
 
     def _describe(self, model, X, weight):
-        rows = np.unique(X[spread_out(len(X))], axis=0)
+        rows = np.unique(X[compared_rows(len(X))], axis=0)
         self.coverage_ = float("nan")
         if len(rows) > FEWEST_VALIDATED:
             generator = torch.Generator(model.scale.device).manual_seed(self._score_seed)
-            drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
             with torch.inference_mode():
-                drawn = model.drawn(*drawing(MOST_COMPARED, generator))
+                drawn = self._drawing(model).rows(model, MOST_DRAWN, generator)[0]
             self.coverage_ = coverage_of(as_array(self._standardized(model, rows)), as_array(drawn))
 
     def _doubts(self, run):

@@ -14,10 +14,9 @@ from skgen.estimators._adversarial import Drawing
 from skgen.estimators._adversarial_score import Distance, with_classes
 from skgen.estimators._arrays import as_array, as_tensor, tiles
 from skgen.estimators._base import GradientEstimator
-from skgen.estimators._data import shares
+from skgen.estimators._data import shares, weighted_rows
 from skgen.estimators._density import Drawer
 from skgen.estimators._fitted import FittedModule
-from skgen.estimators._sklearn import _check_sample_weight
 from skgen.models.labelled import one_hot
 from skgen.training.row_search import refine
 
@@ -66,6 +65,18 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
             return None
         return torch.from_numpy(self.class_prior_).to(model.scale)
 
+    def _drawing(self, model, class_prior=None):
+        """What rows are drawn by, with such probabilities of the classes, or else those of the training rows."""
+        return Drawing(model.n_latent, self._class_shares(model) if class_prior is None else class_prior, model.scale)
+
+    def _decode(self, model, z, *condition):
+        rows = super()._decode(model, z, *condition)
+        if not model.bounded:
+            return rows
+        # Back from standardised rows, bounds are those of the columns but for rounding.
+        low, high = (torch.from_numpy(self._running_moments[name]).to(rows) for name in ("low", "high"))
+        return rows.clamp(low, high)
+
     def _condition(self, model, y, n_rows):
         """Conditions that labels of rows stand for; None without classes."""
         if not self._conditional:
@@ -86,7 +97,8 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,), or a label for all rows, default=None
-            Classes, where the model has some; None takes for each row the class that fits it best.
+            Classes, where the model has some; None takes for each row the class that fits it best. An encoder goes
+            by the row alone.
 
         Returns
         -------
@@ -94,10 +106,10 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
             The same for a row in any batch.
         """
         X = self._check_input(X)
+        codes = as_tensor(self._codes(y, len(X))) if self._labels_given(y) else None
         if self._architecture["encoder"]:
             return self._map_rows(X, lambda model, x: [model.encoder(x)])[0]
         model = self._module(np.float64)
-        codes = as_tensor(self._codes(y, len(X))) if self._labels_given(y) else None
         Z = np.empty((len(X), self._n_features_out), X.dtype)
         for start in range(0, len(X), TILE):
             numbers = torch.arange(start, start + TILE).clamp_max(len(X) - 1)
@@ -166,14 +178,14 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         check_count(n_samples, "n_samples")
         model = self._module(np.dtype(self._dtype))
         generator = self._generator(random_state, model.scale.device)
-        drawing = Drawing(model.n_latent, self._class_shares(model), model.scale)
+        drawing = self._drawing(model)
         given = self._condition(model, y, n_samples) if self._labels_given(y) else None
         parts, labels = [], []
         with torch.inference_mode():
             for tile in tiles(n_samples, model.width):
                 z, condition = drawing(tile.stop - tile.start, generator)
                 condition = condition if given is None else given[tile]
-                parts.append(as_array(model.decode(z, condition)))
+                parts.append(as_array(self._decode(model, z, condition)))
                 labels.append(None if condition is None else self.classes_[as_array(condition.argmax(1))])
         if not return_labels:
             return np.concatenate(parts)
@@ -207,15 +219,16 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         """
         X = self._check_input(X)
         model = self._module(X.dtype)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        share = shares(sample_weight, len(X)).to(model.scale)
+        kept, weight = weighted_rows(np.arange(len(X)), sample_weight)
+        share = shares(weight, len(kept)).to(model.scale)
         condition = None if y is None else self._condition(model, y, len(X))
-        prior = share @ condition if condition is not None else self._class_shares(model)
+        if len(kept) < len(X):
+            X, condition = X[kept], None if condition is None else condition[as_tensor(kept)]
         generator = torch.Generator(model.scale.device).manual_seed(self._score_seed)
         with torch.inference_mode():
-            z, of_drawn = Drawing(model.n_latent, prior, model.scale)(self.n_score_draws, generator)
-            x, drawn = model.standardize(as_tensor(X).to(model.scale)), model.drawn(z, of_drawn)
+            drawing = self._drawing(model, None if condition is None else share @ condition)
+            drawn, of_drawn = drawing.rows(model, self.n_score_draws, generator)
+            x = model.standardize(as_tensor(X).to(model.scale))
             if condition is not None:
                 x, drawn = (
                     with_classes(rows, given, self.bandwidths_) for rows, given in ((x, condition), (drawn, of_drawn))

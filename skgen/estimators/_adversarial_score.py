@@ -14,17 +14,22 @@ from skgen.distributions.mean_discrepancy import (
 )
 
 N_BANDWIDTHS = 5
+SMALLEST_BANDWIDTH = 1e-6
+"""In standard deviations: smaller differences of rows are rounding errors in float32."""
 MOST_COMPARED = 1000
-"""Rows of a fit that drawn ones are compared with in each epoch, and that bandwidths are taken from."""
+"""Rows of a batch, or of a fit, that drawn ones are compared with; bandwidths are taken from so many too."""
 MOST_DRAWN, LEAST_DRAWN = 1000, 100
 """Rows that are drawn for the comparison of an epoch."""
 N_NEIGHBORS = 5
 """The nearest row, by its number, that ends a row's neighbourhood."""
 
 
-def spread_out(n_rows, most=MOST_COMPARED):
-    """Numbers of at most so many rows, evenly spaced."""
-    return np.linspace(0, n_rows - 1, min(n_rows, most)).astype(int)
+def compared_rows(n_rows):
+    """Numbers of the rows that drawn ones are compared with, in order: all, or else some that are always the same.
+
+    They are chosen at random: evenly spaced ones may all be alike, where groups of rows take turns.
+    """
+    return np.sort(np.random.default_rng(0).choice(n_rows, min(n_rows, MOST_COMPARED), replace=False))
 
 
 def bandwidths_of(x):
@@ -33,7 +38,8 @@ def bandwidths_of(x):
     Of repeated rows each counts once.
     """
     x = torch.unique(x, dim=0)
-    return np.geomspace(nearest_distance(x), median_distance(x), N_BANDWIDTHS)
+    ends = (max(distance(x), SMALLEST_BANDWIDTH) for distance in (nearest_distance, median_distance))
+    return np.geomspace(*ends, N_BANDWIDTHS)
 
 
 def kernel_of(bandwidths):
@@ -44,7 +50,8 @@ def kernel_of(bandwidths):
 def distance_by_draws(x, share, drawn, kernel):
     """What of the squared mean discrepancy depends on drawn rows, (m_rows, n_features): a scalar.
 
-    The shares of x add up to 1. Pairs of a drawn row with itself are left out, and so are all of them of a single one.
+    The shares of x add up to 1, of batches in the mean. Pairs of a drawn row with itself are left out, and so are all
+    of them of a single one.
     """
     n_others = max(len(drawn) - 1, 1)
     weight = torch.cat([-2 * share, share.new_full((len(drawn),), 1 / n_others)])
@@ -62,7 +69,11 @@ class Distance:
     bandwidths : array of shape (n_bandwidths,)
     sample : bool
         Whether the rows are a sample of what is compared with, whose pairs of a row with itself are left out; the
-        rows may also be all that there is.
+        rows may also be all that there is. A row that has all the weight, but for rounding, is all that there is.
+
+    References
+    ----------
+    Gretton et al. (2012), A kernel two-sample test, https://jmlr.org/papers/v13/gretton12a.html.
     """
 
     def __init__(self, x, share, bandwidths, *, sample):
@@ -70,7 +81,8 @@ class Distance:
         self.kernel = kernel_of(bandwidths)
         own = mean_of_products(x, x, self.kernel, share, share)
         alone = share.square().sum()
-        self.own = (own - alone) / (1 - alone) if sample and len(x) > 1 else own
+        others = 1 - alone
+        self.own = (own - alone) / others if sample and others > torch.finfo(x.dtype).eps ** 0.5 else own
 
     def __call__(self, drawn):
         """The distance of drawn rows, (m_rows, n_features), a scalar."""
@@ -92,9 +104,8 @@ def epoch_distance(model, rows, share, condition, drawing, bandwidths, *, sample
 
     def measure():
         generator = torch.Generator(rows.device).manual_seed(seed)
-        z, of_drawn = drawing(n_drawn, generator)
         with torch.no_grad():
-            return -float(distance(with_classes(model.drawn(z, of_drawn), of_drawn, bandwidths)))
+            return -float(distance(with_classes(*drawing.rows(model, n_drawn, generator), bandwidths)))
 
     return measure
 

@@ -5,22 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skgen import GenerativeAdversarialNetwork
-from skgen.distributions.mean_discrepancy import mean_discrepancy
-from skgen.estimators._adversarial import AdversarialLoss, Drawing
-from skgen.estimators._adversarial_score import Distance, bandwidths_of, kernel_of
-from skgen.models.adversarial import AdversarialModel
-from skgen.networks import MLP
-from skgen.objectives.adversarial import GAMES
-from skgen.training.batches import Batch
-from skgen.training.flat import FlatParameters
 from tests.estimators.configurations import ADVERSARIAL, ADVERSARIAL_LABELLED, configured, gan, rows
 from tests.oracles import process_state
-from tests.parts import normal
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -41,92 +31,37 @@ def fitted(name, X=None, **parameters):
     return configured(name, **parameters).fit(rows() if X is None else X, LABELS)
 
 
-# -- the game -----------------------------------------------------------------------------------------------------
+# -- the discrepancy ----------------------------------------------------------------------------------------------
 
 
-BANDWIDTHS = np.array([0.1, 1.0])
+def test_the_score_is_zero_in_the_mean_for_rows_of_the_model_and_below_for_others():
+    model = gan(max_iter=20).fit(ring(400))
+    own = [model.score(model.sample(200, random_state=seed)) for seed in range(30)]
+    # The rows that the score draws are the same each time: their own error, from 100 draws, is that of the mean.
+    assert abs(np.mean(own)) < 0.03
+    assert model.score(model.sample(200, random_state=0) + 3) < min(own) - 0.1
 
 
-def game(name, generator, *, n_drawn=None, penalty_weight=0.3, discrepancy_weight=0.0):
-    """The loss of a game on four columns, and the flat parameters of its model."""
-    critic, generators = MLP(4, (6,), 1, "tanh"), [MLP(4, (5,), 4, "tanh") for _ in range(2)]
-    model = AdversarialModel(critic, *generators, MLP(4, (3,), 2), jumps=True).double()
-    model.reset(generator)
-    parameters = FlatParameters(model)
-    drawing = Drawing(2, None, model.scale)
-    nearness = discrepancy_weight, BANDWIDTHS
-    return AdversarialLoss(model, GAMES[name](), penalty_weight, nearness, drawing, n_drawn), parameters
+@pytest.mark.parametrize("name", ["gan", "gan-conditional"])
+def test_a_weight_in_a_score_is_no_matter_of_its_size_and_zero_leaves_a_row_out(name):
+    model, X = fitted(name), rows()
+    some = np.arange(40) % 4 > 0
+    for few, y, y_few in ((X[some], None, None), (X[some], LABELS, LABELS[some])):
+        assert model.score(X, y, 1e308 * some) == pytest.approx(model.score(few, y_few), rel=1e-12)
+    first = np.where(np.arange(40) == 0, 1e300, 1.0)
+    alone = model.score(X[:1], LABELS[:1])
+    for weight in (first, 1.0 * (np.arange(40) == 0)):
+        assert model.score(X, LABELS, weight) == pytest.approx(alone, rel=1e-12)
 
 
-def gradient_of(part, parameters, batch):
-    parameters.gradient.zero_()
-    with torch.no_grad():
-        terms, value = part(batch, torch.Generator().manual_seed(3))
-    return {name: float(each) for name, each in terms().items()}, float(value()), parameters.gradient.clone()
+def test_a_search_over_parameters_needs_no_labels():
+    search = GridSearchCV(gan(max_iter=3), {"n_components": [1, 2]}, cv=2).fit(ring(120))
+    assert search.best_score_ == max(search.cv_results_["mean_test_score"])
+    assert not hasattr(search.best_estimator_, "score_samples")
+    assert search.best_estimator_.score_kind == "pseudo"
 
 
-@pytest.mark.parametrize("name", GAMES)
-@pytest.mark.parametrize("part", ["critic", "generator", "encoder"])
-@pytest.mark.parametrize("n_drawn", [None, 7])
-def test_each_part_adds_the_gradient_of_its_loss_to_its_own_network(name, part, n_drawn, generator):
-    loss, parameters = game(name, generator, n_drawn=n_drawn)
-    own = parameters.marks(getattr(loss.model, part))
-    batch = Batch(normal(5, 4, generator=generator), torch.rand(5, dtype=torch.float64, generator=generator) + 0.5)
-    gradient = gradient_of(getattr(loss, part), parameters, batch)[2]
-    assert (gradient[~own] == 0).all()
-
-    def value():
-        terms = gradient_of(getattr(loss, part), parameters, batch)[0]
-        return terms[part] + loss.penalty_weight * terms.get("gradient_penalty", 0.0)
-
-    direction = normal(len(gradient), generator=generator) * own
-    step = 1e-5
-    parameters.value.add_(step * direction)
-    high = value()
-    parameters.value.sub_(2 * step * direction)
-    low = value()
-    # Central differences of numbers near 1 are good to about 1e-10.
-    assert float(gradient @ direction) == pytest.approx((high - low) / (2 * step), rel=1e-6, abs=1e-8)
-
-
-@pytest.mark.parametrize("name", GAMES)
-def test_the_weight_of_a_row_in_a_single_batch_is_its_repetition(name, generator):
-    loss, parameters = game(name, generator, n_drawn=7)
-    x, times = normal(5, 4, generator=generator), torch.tensor([1, 3, 0, 2, 1])
-    weight = times / times.double().mean()
-    weighted = gradient_of(loss.critic, parameters, Batch(x, weight))
-    repeated = gradient_of(loss.critic, parameters, Batch(x.repeat_interleave(times, 0), None))
-    assert weighted[0] == pytest.approx(repeated[0])
-    torch.testing.assert_close(weighted[2], repeated[2])
-
-
-def test_the_discrepancy_adds_its_own_gradient_to_the_generator_s(generator):
-    loss, parameters = game("hinge", generator, discrepancy_weight=2.0)
-    batch = Batch(normal(6, 4, generator=generator), None)
-    both = gradient_of(loss.generator, parameters, batch)[2]
-    loss.discrepancy_weight = 0.0
-    game_s_own = gradient_of(loss.generator, parameters, batch)[2]
-    parameters.gradient.zero_()
-    drawn = loss._drawn(loss.model.generator, *loss._draw(batch, torch.Generator().manual_seed(3)))
-    weights = list(loss.model.generator.parameters())
-    value = 2 * mean_discrepancy(batch.x, drawn, kernel_of(BANDWIDTHS))
-    for weight, gradient in zip(weights, torch.autograd.grad(value, weights), strict=True):
-        weight.grad.add_(gradient)
-    torch.testing.assert_close(both - game_s_own, parameters.gradient)
-
-
-def test_slopes_along_random_directions_have_the_squared_norm_of_the_gradient_for_their_mean(generator):
-    loss, _ = game("nonsaturating", generator, n_drawn=1)
-    x = normal(1, 4, generator=generator).requires_grad_()
-    (gradient,) = torch.autograd.grad(loss.model.critic(x).sum(), x)
-    source, values = torch.Generator().manual_seed(1), []
-    with torch.no_grad():
-        for _ in range(3000):
-            scores = torch.zeros(1, dtype=torch.float64)
-            values.append(loss._judged_with_slopes(x.detach(), None, scores + 1, 1, source)[1]())
-    values = torch.stack(values)
-    # The differences reach over a step of 0.01, which moves the mean by less than its standard error.
-    assert abs(float(values.mean() - gradient.square().sum())) < 4 * float(values.std()) / len(values) ** 0.5
+# -- training -----------------------------------------------------------------------------------------------------
 
 
 def test_the_average_is_that_of_the_generator_s_weights():
@@ -139,49 +74,6 @@ def test_the_average_is_that_of_the_generator_s_weights():
     # The game is the same, whatever is made of it.
     np.testing.assert_array_equal(averaged.history_["critic"], kept.history_["critic"])
     assert (averaged.weights_["average.layers.0.weight"] != kept.weights_["average.layers.0.weight"]).any()
-
-
-# -- the discrepancy ----------------------------------------------------------------------------------------------
-
-
-def test_the_score_is_zero_in_the_mean_for_rows_of_the_model_and_below_for_others():
-    model = gan(max_iter=20).fit(ring(400))
-    own = [model.score(model.sample(200, random_state=seed)) for seed in range(30)]
-    # The rows that the score draws are the same each time: their own error, from 100 draws, is that of the mean.
-    assert abs(np.mean(own)) < 0.03
-    assert model.score(model.sample(200, random_state=0) + 3) < min(own) - 0.1
-
-
-def test_distances_weigh_rows_and_count_a_sample_s_pairs_without_themselves(generator):
-    x, drawn = normal(12, 2, generator=generator), normal(9, 2, generator=generator)
-    times = torch.tensor([1, 2, 0, 3, 1, 1, 4, 1, 2, 1, 1, 1])
-    bandwidths = np.array([0.5, 2.0])
-    weighted = Distance(x, times / times.sum().double(), bandwidths, sample=False)(drawn)
-    repeated = x.repeat_interleave(times, 0)
-    equal = torch.full((len(repeated),), 1 / len(repeated), dtype=torch.float64)
-    torch.testing.assert_close(weighted, Distance(repeated, equal, bandwidths, sample=False)(drawn))
-    kernel = Distance(x, equal[:12], bandwidths, sample=True).kernel
-    expected = (kernel(x, x).sum() - 12) / 132 + (kernel(drawn, drawn).sum() - 9) / 72 - 2 * kernel(x, drawn).mean()
-    share = torch.full((12,), 1 / 12, dtype=torch.float64)
-    torch.testing.assert_close(Distance(x, share, bandwidths, sample=True)(drawn), expected)
-
-
-def test_bandwidths_reach_from_nearest_rows_to_all_and_forget_repetitions(generator):
-    x = normal(30, 2, generator=generator)
-    found = bandwidths_of(x)
-    np.testing.assert_allclose(found, bandwidths_of(torch.cat([x, x[:9], x[:9]])))
-    assert (np.diff(found) > 0).all()
-    assert found[-1] == pytest.approx(float(torch.pdist(x).median()))
-
-
-def test_a_search_over_parameters_needs_no_labels():
-    search = GridSearchCV(gan(max_iter=3), {"n_components": [1, 2]}, cv=2).fit(ring(120))
-    assert search.best_score_ == max(search.cv_results_["mean_test_score"])
-    assert not hasattr(search.best_estimator_, "score_samples")
-    assert search.best_estimator_.score_kind == "pseudo"
-
-
-# -- training -----------------------------------------------------------------------------------------------------
 
 
 def test_draws_come_to_look_like_the_rows():
@@ -231,6 +123,40 @@ def test_too_few_rows_to_validate_on_train_without_early_stopping_and_warn():
         assert "validation_score" in gan().fit(ring(99), X_val=ring(2, seed=1)).history_
     with pytest.warns(ConvergenceWarning, match="too few rows"):
         assert "validation_score" not in gan().fit(ring(99), X_val=ring(1, seed=1)).history_
+
+
+def test_validation_rows_that_are_too_few_are_named():
+    with pytest.warns(ConvergenceWarning, match="X_val with n_samples = 1 leaves too few rows"):
+        gan().fit(ring(600), X_val=ring(1))
+
+
+def test_a_batch_may_be_as_large_as_one_likes():
+    huge, large = (gan(batch_size=size).fit(rows()) for size in (10**9, 1000))
+    np.testing.assert_array_equal(huge.sample(5), large.sample(5))
+
+
+@pytest.mark.parametrize("batch_size", [8, 100])
+@pytest.mark.parametrize("size", [1e-320, 1e-160])
+def test_columns_whose_variance_underflows_are_constants(size, batch_size):
+    X = size * rows()
+    with pytest.warns(UserWarning, match="Constant column"):
+        model = gan(batch_size=batch_size).fit(X)
+    np.testing.assert_array_equal(model.sample(3), np.tile(X.min(axis=0), (3, 1)))
+    assert model.score(X) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-300])
+def test_batches_of_rows_without_weight_teach_nothing_and_break_nothing(weight):
+    weights = np.where(np.arange(40) < 4, 1.0, weight)
+    model = gan(batch_size=2, max_iter=2).fit(rows(), sample_weight=weights)
+    assert np.isfinite(model.sample(5)).all()
+
+
+def test_a_small_chunk_leaves_the_scales_of_the_score_alone():
+    model = gan().partial_fit(ring(300))
+    before = model.bandwidths_
+    np.testing.assert_array_equal(model.partial_fit(ring(1, seed=1)).bandwidths_, before)
+    assert (model.partial_fit(ring(400, seed=1)).bandwidths_ != before).all()
 
 
 def test_few_rows_are_trained_as_one_batch_of_rows_in_any_order():
@@ -287,6 +213,12 @@ def test_a_critic_that_diverges_names_the_epoch_and_the_best_weights_are_kept():
     assert model.best_iter_ == whole.best_iter_
     np.testing.assert_array_equal(model.sample(9), whole.sample(9))
     assert pickle.loads(pickle.dumps(model.set_callbacks())).score(X) == whole.score(X)
+
+
+@pytest.mark.parametrize("weight", ["discrepancy_weight", "gradient_penalty"])
+def test_a_weight_beyond_the_precision_ends_in_divergence(weight):
+    with pytest.raises(FloatingPointError, match="diverged in epoch 1"):
+        gan(batch_size=8, **{weight: 1e300}).fit(rows())
 
 
 def test_a_fit_that_diverges_before_anything_was_learnt_leaves_the_model_before():
@@ -376,11 +308,15 @@ def test_an_encoder_learns_where_draws_come_from():
     assert model.history_["encoder"][-1] < 0.1 * model.history_["encoder"][0]
 
 
-def test_bounded_draws_stay_in_the_range_of_the_rows():
-    X = (rows(200, 9) > 0.5).astype(float)
-    drawn = gan(network="conv", hidden_layer_sizes=(3,), bounded=True, batch_size=50).fit(X).sample(200)
-    assert drawn.min() >= 0
-    assert drawn.max() <= 1
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounded_draws_stay_in_the_range_of_the_rows_to_the_last_digit(network, dtype):
+    X = (7 + 200 * rows(200, 9) ** 3).astype(dtype)
+    model = gan(network=network, hidden_layer_sizes=(3,), bounded=True, batch_size=50).fit(X)
+    far = 1e4 * np.random.default_rng(0).normal(size=(200, 2)).astype(dtype)
+    for drawn in (model.sample(200), model.inverse_transform(far)):
+        assert (drawn >= X.min(axis=0)).all()
+        assert (drawn <= X.max(axis=0)).all()
 
 
 # -- classes ------------------------------------------------------------------------------------------------------
@@ -405,6 +341,10 @@ def test_a_model_of_classes_draws_rows_of_each():
 def test_one_class_only_is_refused():
     with pytest.raises(ValueError, match=r"y has one class, .*conditional=True .* or set conditional=False"):
         gan(conditional=True).fit(rows(), np.zeros(40))
+    with pytest.raises(ValueError, match=r"y has one class, 'few', .* name all in the first call of partial_fit"):
+        gan(conditional=True).partial_fit(rows(), np.full(40, "few"))
+    model = gan(conditional=True).partial_fit(rows(), np.full(40, "few"), classes=["few", "many"])
+    assert set(model.sample(9, return_labels=True)[1]) == {"few"}
     with pytest.raises(ValueError, match="requires y to be passed"):
         gan(conditional=True).fit(rows())
 
@@ -412,9 +352,14 @@ def test_one_class_only_is_refused():
 def test_labels_are_for_models_of_classes_alone():
     plain = gan().fit(rows(), LABELS)
     np.testing.assert_array_equal(plain.sample(3), gan().fit(rows()).sample(3))
-    for use in (plain.sample, plain.transform, plain.inverse_transform):
-        argument = 2 if use == plain.sample else plain.transform(rows(2))
-        with pytest.raises(ValueError, match=r"the model has no classes|has 2 features"):
+    inverse = fitted("gan-encoder")
+    for use, argument in (
+        (plain.sample, 2),
+        (plain.transform, rows(2)),
+        (inverse.transform, rows(2)),
+        (plain.inverse_transform, plain.transform(rows(2))),
+    ):
+        with pytest.raises(ValueError, match="the model has no classes"):
             use(argument, y="few")
     with pytest.raises(ValueError, match="return_labels=True needs a model with classes"):
         plain.sample(2, return_labels=True)
