@@ -67,3 +67,7 @@ class Streams:
         """The next standard normal numbers, (..., n_draws)."""
         values: Tensor = torch.special.ndtri(self.uniform(n_draws))
         return values
+
+    def normal_draws(self, n_draws: int, n_features: int, like: Tensor) -> Tensor:
+        """The next normal vectors of streams (rows,), in the dtype of a tensor, (n_draws, rows, n_features)."""
+        return self.normal(n_draws * n_features).view(-1, n_draws, n_features).transpose(0, 1).to(like)

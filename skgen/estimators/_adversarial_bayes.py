@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgen._spec import check_count, resolve
 from skgen.distributions.normal import sobol_normal, standard_normal
 from skgen.distributions.streams import Streams, row_keys
+from skgen.estimators._arrays import tiles
 from skgen.estimators._columns import ColumnsEstimator
 from skgen.estimators._contrast import N_JUDGED, ContrastLoss, turns
 from skgen.estimators._data import validator
@@ -139,6 +140,10 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         values = self._map_rows(rows, pseudo, self.n_score_draws)[0]
         self.pseudo_elbo_ = float(np.average(values.astype(np.float64), weights=share))
 
+    def _fitted_report(self):
+        # Parts of the adversarial bound are no diagnosis of the model.
+        return {name: value for name, value in super()._fitted_report().items() if name not in self.history_}
+
     # -- use ----------------------------------------------------------------------------------------------------------
 
     def sample_posterior(self, X, n_draws=1, *, random_state=None):
@@ -164,8 +169,10 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
         seed = self._seed(random_state)
 
         def draws(model, x):
-            numbers = Streams(row_keys(x, seed)).normal(n_draws * model.n_noise)
-            noise = numbers.view(len(x), n_draws, model.n_noise).transpose(0, 1).to(x)
-            return [model.draw(x, noise).transpose(0, 1)]
+            streams, outputs, parts = Streams(row_keys(x, seed)), model.code(x), []
+            for part in tiles(n_draws, len(x) * model.width, x.itemsize):
+                noise = streams.normal_draws(part.stop - part.start, model.n_noise, x)
+                parts.append(model.draws_given(outputs, noise))
+            return [torch.cat(parts).transpose(0, 1)]
 
         return np.ascontiguousarray(self._map_rows(X, draws, n_draws)[0].swapaxes(0, 1))

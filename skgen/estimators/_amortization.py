@@ -129,8 +129,7 @@ class UnitsEstimator(VariationalEstimator):
                 encoded = wide.encode(x)
                 streams, n_noise, parts = Streams(row_keys(x, seed)), wide.posterior.n_noise, []
                 for tile in tiles(n_draws, 2 * len(x) * wide.width):
-                    n = tile.stop - tile.start
-                    noise = streams.normal(n * n_noise).view(len(x), n, n_noise).transpose(0, 1)
+                    noise = streams.normal_draws(tile.stop - tile.start, n_noise, x)
                     parts.append([wide.terms_given(some, x, noise).log_weight for some in (refined, encoded)])
                 return function(*(torch.cat(part) for part in zip(*parts, strict=True)))
 

@@ -18,10 +18,14 @@ FIT_ROWS, REPORT_ROWS = 500, 2000
 MOST_DRAWS = 64
 REPORT_DRAWS = 1000
 """Importance weights of a row in a report."""
-COLLAPSE = (
-    "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. Lower beta or the "
-    "noise variance, lengthen kl_warmup, or set free_bits."
-)
+REMEDIES = {
+    "max_iter": "raise max_iter",
+    "likelihood": "lower the noise variance",
+    "beta": "lower beta",
+    "kl_warmup": "lengthen a kl_warmup that lets the weight of the KL rise",
+    "free_bits": "set free_bits",
+}
+"""What may help against a collapse, by the parameter that an estimator must have for it."""
 
 
 class Report(dict):
@@ -85,8 +89,7 @@ class LatentDiagnostics:
             x = self._standardize(model, rows.to(model.scale.device))
             parameters = self._posterior_parameters(model, x)
             # Keys of rows as they came: standardised ones may differ by a rounding between equal fits.
-            numbers = Streams(row_keys(rows, self._score_seed)).normal(n_draws * model.posterior.n_noise)
-            noise = numbers.view(len(x), n_draws, -1).transpose(0, 1).to(x)
+            noise = Streams(row_keys(rows, self._score_seed)).normal_draws(n_draws, model.posterior.n_noise, x)
             try:
                 found = information(model.posterior, model.prior, parameters, noise, share.to(x.device))
             except NotImplementedError:  # a family that knows densities at its own draws only
@@ -117,7 +120,7 @@ class LatentDiagnostics:
         found = self._fitted_report() if X is None else self._rows_report(X, random_state)
         found["collapsed"] = found["n_active_units"] == 0
         found["noise_variance"] = self.noise_variance_
-        found["warnings"] = list(_warnings(found, len(found["active_units"])))
+        found["warnings"] = list(self._warnings(found, len(found["active_units"])))
         return Report(found)
 
     def _fitted_report(self):
@@ -141,6 +144,33 @@ class LatentDiagnostics:
             "pareto_k_share": float(heavy_tails(shape, ess, REPORT_DRAWS).mean()),
         }
 
+    def _warnings(self, found, n_components):
+        """What is doubtful about the model, from its report."""
+        if found["collapsed"]:
+            yield self._collapse()
+        elif found["n_active_units"] < n_components:
+            yield f"{n_components - found['n_active_units']} of {n_components} latent variables are not in use."
+        kl, gap = found.get("kl"), found["aggregated_kl"]
+        if kl is not None and gap is not None and gap > 0.5 * kl and gap > 1:
+            yield (
+                f"The encoded rows are far from the prior: {gap:.3g} of {kl:.3g} nats of the KL. Drawn rows may look "
+                "like none: choose a more flexible prior, such as 'mixture' or 'vamp'."
+            )
+        if found.get("pareto_k_share", 0) > 0:
+            yield (
+                f"Importance weights have too heavy a tail in {found['pareto_k_share']:.1%} of the rows: do not trust "
+                "the score there. Use log_likelihood with method='ais', or a more flexible posterior."
+            )
+
+    def _collapse(self):
+        """What a user is told of a model none of whose latent variables is in use."""
+        known = self.get_params(deep=False)
+        remedies = ", ".join(text for name, text in REMEDIES.items() if name in known)
+        return (
+            "Posterior collapse: no latent variable depends on the rows, so transform is uninformative. What may help: "
+            f"{remedies}."
+        )
+
 
 def spread_rows(X, weight, n_most):
     """All rows with their shares, or so many drawn by weight as evenly as can be, with equal ones."""
@@ -150,22 +180,3 @@ def spread_rows(X, weight, n_most):
     heights = (torch.arange(n_most, dtype=torch.float64) + 0.5) / n_most
     index = torch.searchsorted(torch.cumsum(share, 0), heights).clamp_max(len(X) - 1)
     return X[as_array(index)], torch.full((n_most,), 1 / n_most, dtype=torch.float64)
-
-
-def _warnings(found, n_components):
-    """What is doubtful about a model, from its report."""
-    if found["collapsed"]:
-        yield COLLAPSE
-    elif found["n_active_units"] < n_components:
-        yield f"{n_components - found['n_active_units']} of {n_components} latent variables are not in use."
-    kl, gap = found.get("kl"), found["aggregated_kl"]
-    if kl is not None and gap is not None and gap > 0.5 * kl and gap > 1:
-        yield (
-            f"The encoded rows are far from the prior: {gap:.3g} of {kl:.3g} nats of the KL. Drawn rows may look like "
-            "none: choose a more flexible prior, such as 'mixture' or 'vamp'."
-        )
-    if found.get("pareto_k_share", 0) > 0:
-        yield (
-            f"Importance weights have too heavy a tail in {found['pareto_k_share']:.1%} of the rows: do not trust the "
-            "score there. Use log_likelihood with method='ais', or a more flexible posterior."
-        )

@@ -11,7 +11,7 @@ from skgen.distributions.normal import sobol_normal
 from skgen.estimators._arrays import as_array, tiles
 from skgen.estimators._cells import check_cells
 from skgen.estimators._density import DensityEstimator
-from skgen.estimators._diagnostics import COLLAPSE, LatentDiagnostics
+from skgen.estimators._diagnostics import LatentDiagnostics
 from skgen.estimators._imputation import Imputation
 from skgen.estimators._labels import refuse_labels
 from skgen.estimators._likelihood_estimates import LikelihoodEstimates
@@ -60,7 +60,7 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
             )
         yield from super()._doubts(run)
         if self.n_active_units_ == 0:
-            yield COLLAPSE
+            yield self._collapse()
 
     @property
     def _sums(self):

@@ -141,8 +141,7 @@ class LikelihoodEstimates:
             parameters, streams = self._posterior_parameters(model, x, condition), Streams(row_keys(x, seed))
             n_noise, parts = model.posterior.n_noise, []
             for part in tiles(n_draws, len(x) * model.width, x.itemsize):
-                n = part.stop - part.start
-                noise = streams.normal(n * n_noise).view(len(x), n, n_noise).transpose(0, 1).to(x.dtype)
+                noise = streams.normal_draws(part.stop - part.start, n_noise, x)
                 parts.append(model.terms_given(parameters, x, noise, condition).log_weight.double())
             log_weight = torch.cat(parts)
             found = _summary(log_weight, pareto_shape(log_weight))
@@ -261,6 +260,6 @@ def _warn_of_tails(heavy, shape):
     if heavy.any():
         warn_user(
             f"{heavy.sum()} of {len(shape)} rows have importance weights with Pareto-k above {LARGEST_SHAPE} (largest "
-            f"{shape[heavy].max():.2f}): q(z | x) misses part of their posterior, and neither values nor standard "
+            f"{shape[heavy].max():.2f}): draws miss part of their posterior, and neither values nor standard "
             "errors can be trusted there. Use method='ais', more draws, or a more flexible posterior."
         )

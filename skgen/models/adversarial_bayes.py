@@ -147,7 +147,11 @@ class AdversarialBayesModel(LatentVariableModel):
 
     def draw(self, x: Tensor, noise: Tensor) -> Tensor:
         """Draws of q(z | x) for standardised rows (batch, features) and noise (draws, batch or 1, n_noise)."""
-        return self._to_prior(self._reals(self.code(x), noise))[0]
+        return self.draws_given(self.code(x), noise)
+
+    def draws_given(self, outputs: Tensor, noise: Tensor) -> Tensor:
+        """As :meth:`draw` with the encoder's outputs given, so that they are computed once for many draws."""
+        return self._to_prior(self._reals(outputs, noise))[0]
 
     # -- their moments ------------------------------------------------------------------------------------------------
 

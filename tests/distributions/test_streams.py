@@ -41,6 +41,13 @@ def test_numbers_depend_on_the_key_and_on_how_many_came_before_alone(generator):
     assert torch.equal(Streams(keys[order]).normal(12), whole[order])
 
 
+def test_draws_are_the_next_numbers_of_each_stream_in_whatever_portions(generator):
+    keys, like = row_keys(normal(4, 3, generator=generator), 0), torch.zeros(1)
+    whole, streams = Streams(keys).normal_draws(5, 2, like), Streams(keys)
+    assert torch.equal(whole[:, 1].flatten(), Streams(keys).normal(10)[1].float())
+    assert torch.equal(torch.cat([streams.normal_draws(n, 2, like) for n in (1, 4)]), whole)
+
+
 def test_branches_are_other_streams_and_the_same_in_any_portion(generator):
     streams = Streams(row_keys(normal(4, 3, generator=generator), 0))
     whole = streams.branches(range(7)).uniform(3)

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from skgen import priors
-from tests.estimators.configurations import adversarial_bayes, rows
+from tests.estimators.configurations import adversarial_bayes, rows, vae
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -30,6 +31,23 @@ def test_no_score_is_made_of_the_adversarial_bound(fitted):
     np.testing.assert_array_equal(other.transform(rows()), fitted.transform(rows()))
 
 
+def test_no_diagnosis_is_made_of_the_adversarial_bound(fitted):
+    report = fitted.report()
+    assert not report.keys() & fitted.history_.keys()
+    assert report["kl_per_component"] is fitted.kl_per_component_
+    assert math.isfinite(fitted.report(rows())["kl"])
+
+
+def test_a_collapse_is_told_with_remedies_that_the_estimator_has(fitted):
+    with pytest.warns(ConvergenceWarning, match="Posterior collapse.*raise max_iter") as found:
+        adversarial_bayes().fit(np.ones((10, 2)))
+    message = str(next(each.message for each in found if "collapse" in str(each.message)))
+    assert "beta" not in message
+    assert "free_bits" not in message
+    with pytest.warns(ConvergenceWarning, match="Posterior collapse.*lower beta.*set free_bits"):
+        vae().fit(np.ones((10, 2)))
+
+
 def test_the_pseudo_bound_is_the_sum_of_its_parts(fitted):
     pseudo, reconstruction, kl = (np.array(fitted.history_[name]) for name in ("pseudo", "reconstruction", "kl"))
     np.testing.assert_allclose(pseudo, reconstruction - kl, rtol=0, atol=1e-10)
@@ -49,6 +67,15 @@ def test_draws_of_a_row_depend_on_its_values_and_the_seed_alone(fitted):
     draws = fitted.sample_posterior(X, 3, random_state=0)
     np.testing.assert_allclose(fitted.sample_posterior(X[4:5], 3, random_state=0), draws[:, 4:5], rtol=1e-12)
     assert not np.allclose(fitted.sample_posterior(X, 3, random_state=1), draws)
+
+
+@pytest.mark.parametrize("tile_bytes", [1, 2**16])
+def test_draws_are_the_same_however_many_are_held_at_once_and_begin_alike(fitted, tile_bytes, monkeypatch):
+    X = rows(6, seed=2)
+    draws = fitted.sample_posterior(X, 20, random_state=0)
+    monkeypatch.setattr("skgen.estimators._arrays.TILE_BYTES", tile_bytes)
+    np.testing.assert_allclose(fitted.sample_posterior(X, 20, random_state=0), draws, rtol=1e-11)
+    np.testing.assert_allclose(fitted.sample_posterior(X, 3, random_state=0), draws[:3], rtol=1e-11)
 
 
 def test_jumps_may_be_a_boolean_of_numpy(fitted):
