@@ -69,6 +69,7 @@ TRAITS = {
     "refinement": Trait("refine_steps", lambda e: e.refine_steps > 0),
     "critic": Trait("mutual_information_weight", lambda e: e.mutual_information_weight > 0),
     "cycles": Trait("kl_schedule", lambda e: e.kl_schedule in {"cyclical", "annealed"}),
+    "falling weight": Trait("kl_schedule", lambda e: e.kl_schedule == "annealed"),
     "E-step along lines": Trait("e_solver", lambda e: SOLVERS[e.e_solver].line_search),
     "M-step along lines": Trait("m_solver", lambda e: SOLVERS[e.m_solver].line_search),
     "no encoder": Trait("inference", lambda e: not INFERENCES[e.inference].encodes),
@@ -111,6 +112,8 @@ CELLS = {
     "not: choose objective='elbo', or set reconstruction=None",
     ("target", "resemblance"): "set target_kl=None and weigh the KL by beta, or set reconstruction=None",
     ("free bits", "target"): "the target holds the KL already: set free_bits=0 or target_kl=None",
+    ("target", "falling weight"): "a target rises from 0 by the schedule, and this one falls: choose "
+    "kl_schedule='linear', or set target_kl=None",
     ("fitted afterwards", "nothing to fit"): "only a prior with parameters can be fitted to the draws of posteriors: "
     "choose prior='mixture', 'flow' or 'vamp', or prior_fit='joint'",
     ("E-step along lines", "redrawn rows"): _CHANGES.replace("solver", "e_solver").format(_KEPT_ROWS),

@@ -76,7 +76,7 @@ class VariationalAutoencoder(PriorComponents, ClassConditionalEstimator):
         Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number of epochs (int).
     target_kl : float, default=None
         Nats per row at which the KL is held: training subtracts ``beta`` times the distance from them instead of the
-        KL. The target rises from 0 by ``kl_schedule``.
+        KL. The target rises from 0 by ``kl_schedule``, "linear" or "cyclical".
     free_bits : float, default=0.0
         Nats per latent variable and row below which the KL is not penalised in training; for a row as a whole where
         prior and posterior have no closed form.

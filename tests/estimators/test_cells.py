@@ -32,6 +32,7 @@ WITH = {
     "no weight": {"beta": 0.0},
     "free bits": {"free_bits": 0.1},
     "target": {"target_kl": 1.0},
+    "falling weight": {"kl_schedule": "annealed"},
     "resemblance": {"reconstruction": "ssim", "image_shape": (7, 7)},
     "fitted afterwards": {"prior_fit": "aggregate", "prior": Mixture(2)},
     "nothing to fit": {"prior": "normal"},
