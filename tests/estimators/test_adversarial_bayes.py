@@ -115,6 +115,17 @@ def test_step_sizes_of_both_players_fall_together(rate):
     np.testing.assert_allclose(found, np.outer(shares, [0.02 if rate is None else rate, 0.01]), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("schedule", "weight"), [("linear", [0.5, 1]), ("annealed", [10, 10**0.5])])
+@pytest.mark.parametrize("warmup", [2, 0.4])
+def test_the_weight_of_the_kl_comes_to_one_and_changes_no_score(schedule, weight, warmup):
+    estimator = adversarial_bayes(kl_schedule=schedule, kl_warmup=warmup).fit(rows())
+    np.testing.assert_allclose(estimator.history_["kl_weight"], [*weight, 1, 1, 1], rtol=1e-12)
+    pseudo, reconstruction, kl = (np.array(estimator.history_[name]) for name in ("pseudo", "reconstruction", "kl"))
+    np.testing.assert_allclose(pseudo, reconstruction - kl, rtol=0, atol=1e-10)
+    score = estimator.score(rows())
+    assert estimator.set_params(kl_schedule="constant", jumps=False).score(rows()) == score
+
+
 def test_fewer_noise_variables_than_latent_ones_are_refused():
     with pytest.raises(ValueError, match="n_noise must be at least n_components=2"):
         adversarial_bayes(n_noise=1).fit(rows())
