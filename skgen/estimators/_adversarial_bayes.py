@@ -16,6 +16,7 @@ from skgen.estimators._latent import LatentVariableEstimator
 from skgen.estimators._loss import training_noise
 from skgen.estimators._params import layer_sizes
 from skgen.estimators._prior_start import PriorStart
+from skgen.estimators._training import SMOOTHED
 from skgen.models.adversarial_bayes import AdversarialBayesModel
 from skgen.networks import MLP
 from skgen.objectives.density_ratio import PseudoELBO
@@ -30,6 +31,8 @@ FASTER = 2.0
 """Step size of the adversary in that of the model, where it is not given."""
 N_MEASURED, N_MEASURED_DRAWS = 128, 16
 """Training rows that progress is measured on at most, and their draws."""
+LOST = 1.0
+"""Loss above which an adversary is far from one that knows nothing, whose loss is log 2."""
 N_DESCRIBED = 2000
 """Training rows that the adversarial bound is reported of at most."""
 
@@ -139,6 +142,17 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
 
         values = self._map_rows(rows, pseudo, self.n_score_draws)[0]
         self.pseudo_elbo_ = float(np.average(values.astype(np.float64), weights=share))
+
+    def _doubts(self, run):
+        yield from super()._doubts(run)
+        losses = run.history.get("adversary", [])[run.start :][-SMOOTHED:]
+        loss = float(np.mean(losses)) if losses else 0.0
+        if loss > LOST:
+            yield (
+                f"The adversary has lost track: its loss is {loss:.3g}, where one that knows nothing has 0.693. The "
+                "posteriors followed a wrong density. Lower adversary_learning_rate and learning_rate, or raise "
+                "n_adversary_steps."
+            )
 
     def _fitted_report(self):
         # Parts of the adversarial bound are no diagnosis of the model.

@@ -1,6 +1,7 @@
 """What an AdversarialVariationalBayes promises beyond the contract."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def test_no_diagnosis_is_made_of_the_adversarial_bound(fitted):
     assert math.isfinite(fitted.report(rows())["kl"])
 
 
+@pytest.mark.filterwarnings("ignore:Constant column")
 def test_a_collapse_is_told_with_remedies_that_the_estimator_has(fitted):
     with pytest.warns(ConvergenceWarning, match="Posterior collapse.*raise max_iter") as found:
         adversarial_bayes().fit(np.ones((10, 2)))
@@ -92,6 +94,14 @@ def test_an_adversary_without_a_step_size_stays_where_it_began():
     assert not adversary(estimator)[-2].any()
     np.testing.assert_allclose(estimator.history_["adversary"], math.log(2), rtol=1e-6)
     assert adversary(adversarial_bayes().fit(rows()))[-2].any()
+
+
+def test_an_adversary_that_knows_less_than_nothing_is_a_warning():
+    with pytest.warns(ConvergenceWarning, match="adversary has lost track.*Lower adversary_learning_rate"):
+        adversarial_bayes(adversary_learning_rate=1e3, batch_size=10).fit(rows())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adversarial_bayes(batch_size=10).fit(rows())
 
 
 def test_an_adversary_may_learn_beside_a_model_that_stands_still():
