@@ -17,6 +17,12 @@ SHARED_DRAWS = 8
 """Drawn rows that each row of a single batch is mixed with, where the critic is penalised between them."""
 
 
+def drawn_rows(model, z, condition):
+    """Standardised rows that a model draws for latent ones, decoded in tiles."""
+    parts = tiles(len(z), model.width, z.element_size())
+    return torch.cat([model.drawn(z[part], None if condition is None else condition[part]) for part in parts])
+
+
 class Drawing:
     """Latent rows and the classes that rows are drawn of.
 
@@ -49,11 +55,9 @@ class Drawing:
         return z, self.condition(codes)
 
     def rows(self, model, n_rows, generator):
-        """So many standardised rows of a model, decoded in tiles, and their conditions."""
+        """So many standardised rows of a model, and their conditions."""
         z, condition = self(n_rows, generator)
-        parts = tiles(n_rows, model.width, z.element_size())
-        drawn = [model.drawn(z[part], None if condition is None else condition[part]) for part in parts]
-        return torch.cat(drawn), condition
+        return drawn_rows(model, z, condition), condition
 
 
 class AdversarialLoss(Loss):

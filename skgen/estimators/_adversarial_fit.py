@@ -72,7 +72,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
             raise ValueError(
                 f"loss={self.loss!r} has no bound with gradient_penalty=0: choose a positive one, or another loss."
             )
-        extra = {name: getattr(self, name) for name in ("conditional", "encoder", "bounded", "jumps")}
+        extra = {name: bool(getattr(self, name)) for name in ("conditional", "encoder", "bounded", "jumps")}
         self._architecture = self._network_sizes() | extra
 
     def _build_model(self, n_features):

@@ -1,15 +1,10 @@
 """What a fitted pair of generator and critic offers: codes of rows, draws, and a score that is no likelihood."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skgen._spec import check_count
-from skgen._trace import differentiated
-from skgen.distributions.mean_discrepancy import squared_distances
-from skgen.distributions.normal import sobol_normal
 from skgen.estimators._adversarial import Drawing
 from skgen.estimators._adversarial_score import Distance, with_classes
 from skgen.estimators._arrays import as_array, as_tensor, tiles
@@ -17,34 +12,8 @@ from skgen.estimators._base import GradientEstimator
 from skgen.estimators._data import shares, weighted_rows
 from skgen.estimators._density import Drawer
 from skgen.estimators._fitted import FittedModule
+from skgen.estimators._inversion import Inversion
 from skgen.models.labelled import one_hot
-from skgen.training.row_search import refine
-
-TILE = 64
-"""Rows that codes are searched for at once: always so many, since products of other shapes round otherwise."""
-N_STARTS = 512
-"""Latent rows that a search may start from."""
-NOISE = 0.1
-"""Standard deviation, in that of the columns, of what the generator leaves unexplained of a row."""
-
-
-def log_joint(model, x, z, condition):
-    """log p(z) + log p(x | z) with normal noise, up to a constant, for each row."""
-    error = (x - model.drawn(z, condition)).square().sum(-1) / NOISE**2
-    return -0.5 * (error + z.square().sum(-1))
-
-
-def inverted(model, x, condition, n_steps, seed):
-    """The latent rows that standardised ones most probably come from, and the logarithms of their joint density.
-
-    Each row starts from the best of some latent ones that all rows share.
-    """
-    starts = sobol_normal(N_STARTS, model.n_latent, seed).to(x)
-    given = None if condition is None else condition[:1].expand(N_STARTS, -1)
-    distances = squared_distances(x, model.drawn(starts, given)) / NOISE**2
-    start = starts[(distances + starts.square().sum(1)).argmin(1)]
-    z = refine(partial(differentiated, lambda z: log_joint(model, x, z, condition)), start, n_steps=n_steps)
-    return z, log_joint(model, x, z, condition)
 
 
 class FittedAdversary(Drawer, FittedModule, GradientEstimator):
@@ -110,22 +79,14 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         if self._architecture["encoder"]:
             return self._map_rows(X, lambda model, x: [model.encoder(x)])[0]
         model = self._module(np.float64)
+        find = Inversion(model, len(self.classes_) if self._conditional else 0, self.inversion_steps, self._score_seed)
         Z = np.empty((len(X), self._n_features_out), X.dtype)
-        for start in range(0, len(X), TILE):
-            numbers = torch.arange(start, start + TILE).clamp_max(len(X) - 1)
+        for start in range(0, len(X), find.n_rows):
+            numbers = np.arange(start, start + find.n_rows).clip(max=len(X) - 1)
             x = model.standardize(as_tensor(X[numbers]).to(model.scale))
-            found = self._best_latent(model, x, None if codes is None else codes[numbers].to(x.device))
-            Z[start : start + TILE] = as_array(found)[: len(X) - start]
+            found = find(x, None if codes is None else codes[as_tensor(numbers)].to(x.device))
+            Z[start : start + find.n_rows] = as_array(found)[: len(X) - start]
         return Z
-
-    def _best_latent(self, model, x, codes):
-        """Latent rows of rows of the classes with such numbers, or else of the class that fits a row best."""
-        one = torch.eye(len(self.classes_)).to(x).unsqueeze(1) if self._conditional else [None]
-        conditions = [row if row is None else row.expand(len(x), -1) for row in one]
-        with torch.no_grad():
-            found = [inverted(model, x, each, self.inversion_steps, self._score_seed) for each in conditions]
-        latent, values = (torch.stack(part) for part in zip(*found, strict=True))
-        return latent[values.argmax(0) if codes is None else codes, torch.arange(len(x))]
 
     def inverse_transform(self, X, y=None):
         """The generator's rows for latent ones.

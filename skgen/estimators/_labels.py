@@ -42,6 +42,9 @@ def checked_labels(y, name, n_rows):
 
 def classes_of(y, known):
     """The classes among labels, sorted; ``known`` marks the rows that have one."""
+    kinds = sorted({type(label).__name__ for label in y[known]}) if y.dtype == object else []
+    if len(kinds) > 1 and "str" in kinds:
+        raise TypeError(f"y has labels of types {', '.join(kinds)}, which have no order: pass labels of one type.")
     check_classification_targets(y[known])
     return np.unique(y[known])
 

@@ -20,12 +20,13 @@ PARTS = {
 class GenerativeAdversarialNetwork(AdversarialEstimator):
     r"""Generative adversarial network: a generator of rows, learnt from a critic that tells them from real ones.
 
-    .. math:: z \sim N(0, I), \quad x = g(z), \quad T: x \mapsto \text{how real } x \text{ looks}
+    .. math:: z \sim N(0, I), \quad x = g(z, \text{sign } z), \quad T: x \mapsto \text{how real } x \text{ looks}
 
     Critic and generator take turns: the critic learns to score real rows high and drawn ones low, the generator to be
-    scored high (Goodfellow et al. 2014). What draws in the end is a moving average of the generator's weights. The
-    losses of the two say nothing about how good draws are, so that progress is measured by the maximum mean
-    discrepancy between draws and rows held out: it stops training, and decides which weights are kept.
+    scored high (Goodfellow et al. 2014), and to draw rows with a small maximum mean discrepancy from real ones. What
+    draws in the end is a moving average of the generator's weights. The losses of the two say nothing about how good
+    draws are, so that progress is measured by the discrepancy between draws and rows held out: it stops training, and
+    decides which weights are kept.
 
     There is no density, and so no ``score_samples``; ``score`` is minus that discrepancy. For likelihoods use
     :class:`~skgen.VariationalAutoencoder`.
@@ -39,12 +40,12 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     bounded : bool, default=False
         Whether drawn rows stay between the smallest and the largest value of each column, as pixels should.
     jumps : bool, default=True
-        Whether the generator sees the signs of z beside z, so that rows may lie in groups with nothing between them.
-        Without, rows change smoothly with z, and groups are joined by bridges.
+        Whether the generator sees the signs of z beside z, so that rows may lie in groups with nothing between them
+        (Tanielian et al. 2020). Without, rows change smoothly with z, and groups are joined by bridges.
     network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
         Multilayer perceptrons, or convolutional networks for images, whose columns then share one scale. A callable
-        ``factory(n_inputs, n_outputs)`` returns a torch module of your own, that of a pair the critic and the
-        generator.
+        ``factory(n_inputs, n_outputs)`` returns a torch module of your own; the first of a pair makes the critic, and
+        the encoder where there is one, the second the generator.
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width) of a row, where images are asked for. None is a square where the
         number of columns is one, else a single line.
@@ -62,8 +63,9 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Weight of the penalty on the critic's gradient by a row in standard deviations of the columns: on its squared
         norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.1 or 1.
     discrepancy_weight : float, default=1.0
-        Weight, in the generator's loss, of the squared maximum mean discrepancy between the drawn rows and those of a
-        batch. It shapes what is smaller than the critic can see.
+        Weight, in the generator's loss, of the squared maximum mean discrepancy between drawn rows and those of a
+        batch, at most 1000 of them (Li et al. 2015). It shapes what is smaller than the critic can see. 0 leaves the
+        game alone.
     n_critic_steps : int, default=None
         Steps of the critic for one of the generator. None is 1, of "wasserstein-gp" 5.
     ema_decay : float, default=0.999
@@ -114,10 +116,11 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         (without the discrepancy), ``encoder`` where there is one, ``learning_rate``, and minus the discrepancy as
         ``validation_score``, or as ``score``, from training rows, where there are no validation rows.
     coverage_ : float
-        Share of the training rows with a draw nearer than their fifth nearest other row, near 1 for a good model; NaN
-        for 50 rows or fewer.
+        Share of the training rows with a draw nearer than their fifth nearest other row, near 1 for a good model
+        (Naeem et al. 2020). It is that of 1000 rows where there are more; NaN for 50 distinct rows or fewer.
     bandwidths_ : ndarray of shape (5,)
-        Bandwidths of the discrepancy's kernels, in standard deviations of the columns.
+        Bandwidths of the discrepancy's kernels, in standard deviations of the columns. They are those of the first
+        chunk, or of a later one that has more rows than all before it.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -147,6 +150,13 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     https://arxiv.org/abs/1801.04406.
 
     Gretton et al. (2012), A kernel two-sample test, https://jmlr.org/papers/v13/gretton12a.html.
+
+    Li, Swersky and Zemel (2015), Generative moment matching networks, https://arxiv.org/abs/1502.02761.
+
+    Tanielian et al. (2020), Learning disconnected manifolds: a no GAN's land, https://arxiv.org/abs/2006.04596.
+
+    Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models,
+    https://arxiv.org/abs/2002.09797.
 
     Examples
     --------

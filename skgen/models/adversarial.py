@@ -8,7 +8,7 @@ from skgen.networks.base import Network
 
 
 class AdversarialModel(nn.Module):
-    r"""Rows :math:`x = g(z)` with z standard normal, and a critic T(x) of how real rows look.
+    r"""Rows :math:`x = g(z)` or :math:`g(z, \text{sign } z)`, z standard normal, and a critic T(x): how real they look.
 
     The model draws by ``average``, a moving average of the weights of the ``generator`` that plays against the critic.
     Rows named ``x`` are standardised, and so are those that the networks give; constant columns are 0 in both.
@@ -29,7 +29,7 @@ class AdversarialModel(nn.Module):
         Whether columns stay within their range.
     jumps : bool
         Whether generators take the signs of z beside z: without, groups of rows are joined by what lies between them,
-        since a continuous function of z has no gaps.
+        since a continuous function of z has no gaps (Tanielian et al. 2020, https://arxiv.org/abs/2006.04596).
     """
 
     shift: Tensor

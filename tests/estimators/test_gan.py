@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skgen import GenerativeAdversarialNetwork
+from skgen.estimators import _inversion
 from tests.estimators.configurations import ADVERSARIAL, ADVERSARIAL_LABELLED, configured, gan, rows
 from tests.oracles import process_state
 
@@ -296,6 +297,16 @@ def test_a_code_found_for_a_drawn_row_draws_it_again():
     assert np.abs(again - X).max() < 0.1
     some = model.transform(X[:3])
     np.testing.assert_array_equal(some, model.transform(X)[:3])
+
+
+@pytest.mark.parametrize("name", ["gan", "gan-conv", "gan-conditional"])
+@pytest.mark.parametrize("most", [1, 3, 64])
+def test_codes_do_not_depend_on_how_many_rows_are_searched_for_at_once(name, most, monkeypatch):
+    model, X = fitted(name, precision="float64"), rows()[:7]
+    expected = model.transform(X)
+    monkeypatch.setattr(_inversion, "MOST_ROWS", most)
+    # Rounding errors of products of other shapes, grown over a few steps.
+    np.testing.assert_allclose(model.transform(X), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_an_encoder_learns_where_draws_come_from():

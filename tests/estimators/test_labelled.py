@@ -23,6 +23,12 @@ def iris():
     return vae(conditional=True, max_iter=200, learning_rate=0.01).fit(X, y), X, y
 
 
+def test_labels_without_an_order_are_refused():
+    mixed = np.array(["few", 3], dtype=object)[np.arange(40) % 2]
+    with pytest.raises(TypeError, match="y has labels of types int, str, which have no order: pass labels of one type"):
+        vae(conditional=True).fit(X, mixed)
+
+
 def test_rows_drawn_of_a_class_have_its_mean(iris):
     model, X, y = iris
     spread = X.std(axis=0)
