@@ -9,6 +9,7 @@ from skgen.estimators._arrays import tiles
 from skgen.estimators._loss import Loss
 from skgen.models.labelled import one_hot
 from skgen.training.optimizers import Playing
+from skgen.training.schedules import annealed
 from skgen.training.steps import Alternate, GradientStep, Repeated, Step
 
 STEP = 1e-2
@@ -71,7 +72,7 @@ class AdversarialLoss(Loss):
     bandwidths : array of shape (n_bandwidths,)
         Of the discrepancy.
     penalty_weight : float
-        Weight of the penalty on the critic's gradient.
+        Weight of the penalty on the critic's gradient, which is higher for the first ``annealing_epochs``.
     discrepancy_weight : float
         Weight, beside the game, of the squared mean discrepancy of drawn rows from real ones (Li et al. 2015,
         https://arxiv.org/abs/1502.02761, Dziugaite et al. 2015, https://arxiv.org/abs/1505.03906).
@@ -85,11 +86,17 @@ class AdversarialLoss(Loss):
     def __init__(self, model, game, drawing, bandwidths, *, penalty_weight, discrepancy_weight, n_drawn=None):
         self.model, self.game, self.drawing, self.bandwidths = model, game, drawing, bandwidths
         self.penalty_weight, self.discrepancy_weight = penalty_weight, discrepancy_weight
-        self.n_drawn = n_drawn
+        self.n_drawn, self.annealing_epochs, self.annealing = n_drawn, 0.0, 1.0
         self.judge = model.critic.tracer(input_gradient=False)
         self.judge_draws = model.critic.tracer(parameter_gradient=False)
         self.generate = model.generator.tracer(input_gradient=False)
         self.encode = None if model.encoder is None else model.encoder.tracer(input_gradient=False)
+
+    def begin(self, epoch):
+        self.annealing = annealed(epoch, self.annealing_epochs)
+
+    def settled(self, epoch):
+        return epoch >= self.annealing_epochs
 
     def __call__(self, batch, generator):
         """The loss of the critic, which is the first to learn from a batch."""
@@ -152,7 +159,7 @@ class AdversarialLoss(Loss):
             return self._values(scores[: len(rows)], n_real), slopes.square()
 
         (values, squares), pullback = autograd_trace(losses, outputs)
-        pull_critic(*pullback(shares, self.penalty_weight * shares))
+        pull_critic(*pullback(shares, self.annealing * self.penalty_weight * shares))
         return values, lambda: squares @ shares
 
     def _slope_between(self, real, condition, share, drawn, generator):

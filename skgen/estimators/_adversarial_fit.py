@@ -151,6 +151,10 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         loss.codes = batches.target
         return loss
 
+    def _schedule(self, loss, *, warm_up):
+        if warm_up and not loss.game.between:
+            loss.annealing_epochs = self._epochs(self.penalty_annealing)
+
     def _step(self, model, parameters, loss):
         n_critic_steps = loss.game.n_critic_steps if self.n_critic_steps is None else self.n_critic_steps
         return turns(model, parameters, loss, self, n_critic_steps=n_critic_steps, ema_decay=self.ema_decay)

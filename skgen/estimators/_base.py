@@ -1,6 +1,7 @@
 """What every estimator trained by gradients shares: from arrays to a training run, and back to arrays."""
 
 from abc import abstractmethod
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from skgen.estimators._training import TrainingRun, gradient_step, training_dtyp
 from skgen.estimators._warnings import warn_user
 from skgen.training.flat import FlatParameters
 from skgen.training.optimizers import SOLVERS
+from skgen.training.schedules import warm_up_epochs
 
 SMALLEST_SCALE = 1e-30
 """Rows with scales below, or above its inverse, are trained in float64, where the device has it."""
@@ -70,6 +72,11 @@ class GradientEstimator(ModuleHolder):
     def _progress_unit(self, model):
         """What ``tol`` counts in, in the units of the reported value."""
         return 1.0
+
+    def _epochs(self, length):
+        """A number of epochs (int), or a share of ``max_iter`` (float), as a number."""
+        length = int(length) if isinstance(length, Integral) else float(length)
+        return warm_up_epochs(length, self.max_iter)
 
     def _schedule(self, loss, *, warm_up):
         """Set what changes in the loss from epoch to epoch; ``warm_up``: training starts from nothing."""

@@ -1,7 +1,5 @@
 """What every estimator of a latent-variable model with an approximate posterior offers its users."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +17,6 @@ from skgen.estimators._loss import KLSchedule
 from skgen.estimators._networks import NetworkEstimator
 from skgen.estimators._refinement import refined
 from skgen.objectives import ELBO
-from skgen.training.schedules import warm_up_epochs
 
 
 class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics, DensityEstimator, NetworkEstimator):
@@ -32,11 +29,6 @@ class LatentVariableEstimator(Imputation, LikelihoodEstimates, LatentDiagnostics
     _constants_become = "reproduced as that constant, with the smallest variance that the likelihood allows"
     _n_conditions = 0
     """How many numbers the decoder sees beside the latent variables."""
-
-    def _epochs(self, length):
-        """A number of epochs (int), or a share of ``max_iter`` (float), as a number."""
-        length = int(length) if isinstance(length, Integral) else float(length)
-        return warm_up_epochs(length, self.max_iter)
 
     def _warm_up_epochs(self):
         """Epochs over which the weight of the KL comes to ``beta`` when training starts from nothing."""

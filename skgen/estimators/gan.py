@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from skgen.estimators._adversarial_fit import AdversarialEstimator
 from skgen.estimators._network_kinds import CHOSEN_NETWORKS
 from skgen.estimators._params import OPTIMISATION, RUNTIME, STOPPING
-from skgen.estimators._sklearn import Interval, StrOptions
+from skgen.estimators._sklearn import Interval, RealNotInt, StrOptions
 from skgen.objectives.adversarial import GAMES
 
 PARTS = {
@@ -61,7 +61,10 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         What critic and generator minimise.
     gradient_penalty : float, default=None
         Weight of the penalty on the critic's gradient by a row in standard deviations of the columns: on its squared
-        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.1 or 1.
+        norm, of "wasserstein-gp" on the square of the norm minus 1. None is the usual one of the loss, 0.01 or 1.
+    penalty_annealing : float or int, default=0.25
+        Epochs over which the weight of a penalty on the squared norm falls from ten times its final value, so that the
+        critic is smooth until draws are where rows are: a fraction of ``max_iter`` (float) or a number (int).
     discrepancy_weight : float, default=1.0
         Weight, in the generator's loss, of the squared maximum mean discrepancy between drawn rows and those of a
         batch, at most 1000 of them (Li et al. 2015). It shapes what is smaller than the critic can see. 0 leaves the
@@ -84,13 +87,13 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Largest norm of a gradient; longer ones are shortened to it.
     batch_size : int, default=128
         Rows per step, real ones and as many drawn ones. Data of at most this many rows are trained as one batch, so
-        that integer weights equal repeated rows.
-    max_iter : int, default=500
+        that integer weights equal repeated rows, beside ``batch_size`` drawn ones, up to 1000 or the number of rows.
+    max_iter : int, default=400
         Largest number of epochs.
     tol : float, default=1e-5
         Smallest fall of the discrepancy that counts as progress.
-    n_iter_no_change : int or inf, default=100
-        Epochs without progress after which training stops.
+    n_iter_no_change : int or inf, default=200
+        Epochs without progress after which training stops; those of ``penalty_annealing`` do not count.
     early_stopping : bool, default=True
         Measure progress on validation rows and keep the weights of the best epoch. Where these would be fewer than 50,
         training goes on without, with a warning.
@@ -181,6 +184,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         "encoder": ["boolean"],
         "loss": [StrOptions(set(GAMES))],
         "gradient_penalty": [Interval(Real, 0, None, closed="left"), None],
+        "penalty_annealing": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         "discrepancy_weight": [Interval(Real, 0, None, closed="left")],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left")],
@@ -210,6 +214,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         # objective
         loss="nonsaturating",
         gradient_penalty=None,
+        penalty_annealing=0.25,
         discrepancy_weight=1.0,
         n_critic_steps=None,
         ema_decay=0.999,
@@ -221,10 +226,10 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         weight_decay=0.0,
         max_grad_norm=None,
         batch_size=128,
-        max_iter=500,
+        max_iter=400,
         # stopping
         tol=1e-5,
-        n_iter_no_change=100,
+        n_iter_no_change=200,
         early_stopping=True,
         validation_fraction=0.1,
         warm_start=False,
@@ -246,6 +251,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         self.encoder = encoder
         self.loss = loss
         self.gradient_penalty = gradient_penalty
+        self.penalty_annealing = penalty_annealing
         self.discrepancy_weight = discrepancy_weight
         self.n_critic_steps = n_critic_steps
         self.ema_decay = ema_decay

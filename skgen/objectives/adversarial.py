@@ -20,7 +20,7 @@ class Game(ABC):
 
     norm = 0.0
     """The norm of the critic's gradient by a row that has no penalty."""
-    penalty_weight = 0.1
+    penalty_weight = 0.01
     """A usual weight of the penalty, for standardised rows."""
     n_critic_steps = 1
     """A usual number of the critic's steps for one of the generator."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 N_CYCLES = 4
 HOTTEST = 10.0
-"""Weight of the KL, in its final one, that annealing begins at."""
+"""Weight, in its final one, that annealing begins at."""
 
 
 def warm_up(epoch: float, length: float) -> float:
@@ -26,8 +26,8 @@ def cyclical_warm_up(epoch: int, length: float) -> float:
 def annealed(epoch: int, length: float) -> float:
     """Weight that falls geometrically from 10 to 1 over ``length`` epochs.
 
-    Posteriors are wide at first, and divide into modes while the likelihood gains weight: deterministic annealing (Rose
-    1998, https://doi.org/10.1109/5.726788).
+    Of a KL it makes posteriors wide at first, which divide into modes while the likelihood gains weight: deterministic
+    annealing (Rose 1998, https://doi.org/10.1109/5.726788).
     """
     return float(HOTTEST ** max(0.0, 1 - epoch / length)) if length > 0 else 1.0
 

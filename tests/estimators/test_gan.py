@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -206,8 +207,9 @@ def test_a_critic_that_diverges_names_the_epoch_and_the_best_weights_are_kept():
                 run.parameters.part(run.model.critic).value.mul_(1e30)
 
     model = gan(max_iter=9)
-    whole = gan(max_iter=4, learning_rate_schedule="constant").fit(X)
-    model.set_params(learning_rate_schedule="constant").set_callbacks(Break())
+    model.set_params(learning_rate_schedule="constant", penalty_annealing=2)
+    whole = clone(model).set_params(max_iter=4).fit(X)
+    model.set_callbacks(Break())
     with pytest.raises(FloatingPointError, match="diverged in epoch 5"):
         model.fit(X)
     assert model.n_iter_ == 4
@@ -246,7 +248,7 @@ def test_storing_between_chunks_changes_nothing_and_the_process_is_left_alone(X)
 
 @pytest.mark.parametrize("name", ["gan", "gan-wasserstein", "gan-encoder", "gan-conditional"])
 def test_a_warm_start_goes_on_where_the_fit_before_ended(name):
-    options = {"learning_rate_schedule": "constant", "n_iter_no_change": np.inf}
+    options = {"learning_rate_schedule": "constant", "n_iter_no_change": np.inf, "penalty_annealing": 0}
     whole = fitted(name, max_iter=6, **options)
     halves = fitted(name, max_iter=3, warm_start=True, **options).fit(rows(), LABELS)
     assert halves.n_iter_ == 6
