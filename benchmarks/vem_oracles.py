@@ -33,7 +33,7 @@ def linear(n_units, inference, e_solver, m_solver, **parameters):
     first_order = not {e_solver, m_solver} <= set(LINE_SEARCHES)
     options = {
         "max_iter": 3000 if first_order else 150,
-        "learning_rate": 0.1 if "sgd" in (e_solver, m_solver) else 0.01,
+        "learning_rate": 0.01,
         "n_iter_no_change": np.inf if first_order else 10,
         "n_e_steps": 3,
         "n_m_steps": 3,
