@@ -138,9 +138,10 @@ def _least_normal(edges, log_mass):
 # -- cells ------------------------------------------------------------------------------------------------------------
 
 CURVE = {"n_components": 1, "n_noise": 2}
+ANNEALED = {"kl_schedule": "annealed", "kl_warmup": 0.5, "n_adversary_steps": 4}
 PROBLEMS = {
     "conjugate": (linear_rows, conjugate_row, {"n_components": 2, "decoder_hidden_layer_sizes": ()}),
-    "two-modes": (squared_rows, two_modes_row, CURVE | {"kl_schedule": "annealed", "kl_warmup": 0.5}),
+    "two-modes": (squared_rows, two_modes_row, CURVE | ANNEALED),
     "two-modes-learnt": (curved_rows, two_modes_row, CURVE),
 }
 
