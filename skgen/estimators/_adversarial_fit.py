@@ -84,9 +84,16 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, **options)
 
     def _column_moments(self, moments):
-        """What a model is standardised by."""
-        columns = (torch.from_numpy(part) for part in (moments.mean, moments.scale, moments.low, moments.high))
-        return columns, {"common": self._architecture["network"] == "conv"}
+        """What a model is standardised by.
+
+        Of bounded columns that is their range: deviations of pixels that hardly ever vary would be no unit.
+        """
+        parts = moments.mean, moments.scale, moments.low, moments.high
+        mean, scale, low, high = (torch.from_numpy(part) for part in parts)
+        common = self._architecture["network"] == "conv"
+        if self._architecture["bounded"] and not common:
+            mean, scale = (low + high) / 2, ((high - low) / 2).where(scale > 0, 0.0)
+        return (mean, scale, low, high), {"common": common}
 
     def _start_model(self, model, moments, generator, *, partial):
         columns, options = self._column_moments(moments)

@@ -38,7 +38,8 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     conditional : bool, default=False
         Whether to learn the distribution of rows given their class, ``fit(X, y)`` and ``sample(n, y=...)``.
     bounded : bool, default=False
-        Whether drawn rows stay between the smallest and the largest value of each column, as pixels should.
+        Whether drawn rows stay between the smallest and the largest value of each column, as pixels should. Half of
+        that range then is the unit of a column, unless ``network="conv"``, and not its standard deviation.
     jumps : bool, default=True
         Whether the generator sees the signs of z beside z, so that rows may lie in groups with nothing between them
         (Tanielian et al. 2020). Without, rows change smoothly with z, and groups are joined by bridges.

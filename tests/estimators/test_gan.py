@@ -321,6 +321,15 @@ def test_an_encoder_learns_where_draws_come_from():
     assert model.history_["encoder"][-1] < 0.1 * model.history_["encoder"][0]
 
 
+def test_the_unit_of_a_bounded_column_is_half_of_its_range():
+    X = rows(200, 4)
+    X[:, 0] = np.arange(200) == 7  # hardly ever varies
+    model = gan(bounded=True, max_iter=1).fit(X)
+    low, high = X.min(axis=0), X.max(axis=0)
+    np.testing.assert_allclose(model.weights_["shift"], (low + high) / 2, rtol=1e-6)
+    np.testing.assert_allclose(model.weights_["scale"], (high - low) / 2, rtol=1e-6)
+
+
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bounded_draws_stay_in_the_range_of_the_rows_to_the_last_digit(network, dtype):
