@@ -24,8 +24,8 @@ X = (t**2 + 0.2 * source.normal(size=3000))[:, None]
 # ----------------------------------------------
 #
 # A pair of callables gives the networks. The decoder has nothing to learn here, and works in standardised units; the
-# variance of the noise is learnt. With ``kl_schedule="annealed"`` posteriors are wide at first, and divide later; what they
-# leave to the noise in the meantime takes long to come back.
+# variance of the noise is learnt. With ``kl_schedule="annealed"`` posteriors are wide at first, and divide later; what
+# they leave to the noise in the meantime takes long to come back.
 
 
 class Square(nn.Module):
