@@ -72,8 +72,12 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
             raise ValueError(
                 f"loss={self.loss!r} has no bound with gradient_penalty=0: choose a positive one, or another loss."
             )
-        extra = {name: bool(getattr(self, name)) for name in ("conditional", "encoder", "bounded", "jumps")}
-        self._architecture = self._network_sizes() | extra
+        self._architecture = self._network_sizes() | {
+            "conditional": bool(self.conditional),
+            "encoder": bool(self.encoder),
+            "bounded": bool(self.bounded),
+            "jumps": bool(self.jumps),
+        }
 
     def _build_model(self, n_features):
         a, n_classes = self._architecture, len(self.classes_) if self._architecture["conditional"] else 0
