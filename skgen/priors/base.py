@@ -151,13 +151,16 @@ class Prior(nn.Module, ABC):
         return None
 
     def expected_statistics(self) -> dict[str, Tensor]:
-        """:meth:`statistics` of one row, in the mean over rows that are distributed as the prior says."""
+        """:meth:`statistics` of one row, in the mean over rows that are distributed as the prior says.
+
+        Raises NotImplementedError where ``closed_m_step`` is False.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no closed M-step, and so no statistics.")
 
     def maximise(self, statistics: dict[str, Tensor]) -> None:
         """Change the parameters, in place, so that the weighted mean of log p(z) over the draws is no less than before.
 
-        Raises NotImplementedError where :meth:`statistics` gives None.
+        Raises NotImplementedError where ``closed_m_step`` is False.
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed M-step: learn its parameters by gradients.")
 
