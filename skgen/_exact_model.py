@@ -21,9 +21,9 @@ def added(total: Statistics, other: Statistics) -> Statistics:
 class Posterior(ABC):
     """A model with its parameters bound: p(x) and p(latent | x), with everything precomputed that rows share.
 
-    Only some models can fill in, draw, or have continuous latent variables. The methods for it are not abstract, so that
-    the others need not mention them: they raise NotImplementedError there, and estimators and solvers that need them
-    say so by their own parameters before.
+    Only some models can fill in, draw, or have continuous latent variables. The methods for it are not abstract, so
+    that the others need not mention them: they raise NotImplementedError there, and estimators and solvers that need
+    them say so by their own parameters before.
     """
 
     @abstractmethod
