@@ -1,5 +1,7 @@
 """The game of a critic and a generator: their losses, and the steps in which they take turns."""
 
+from typing import NamedTuple
+
 import torch
 
 from skgen._trace import autograd_trace
@@ -14,6 +16,8 @@ from skgen.training.steps import Alternate, GradientStep, Repeated, Step
 
 STEP = 1e-2
 """Length, in standard deviations of a column, over which slopes of the critic are taken."""
+MOST_CANDIDATES = 100
+"""Draws that are tried for a row, the last of which is taken whatever it is."""
 SHARED_DRAWS = 8
 """Drawn rows that each row of a single batch is mixed with, where the critic is penalised between them."""
 
@@ -55,10 +59,59 @@ class Drawing:
         codes = torch.multinomial(self.class_prior, n_rows, replacement=True, generator=generator)
         return z, self.condition(codes)
 
-    def rows(self, model, n_rows, generator):
-        """So many standardised rows of a model, and their conditions."""
-        z, condition = self(n_rows, generator)
-        return drawn_rows(model, z, condition), condition
+    def rows(self, model, n_rows, generator, condition=None):
+        """So many standardised rows that a model accepts, and their conditions, where they are not given."""
+        z, drawn = self(n_rows, generator)
+        condition = drawn if condition is None else condition
+        rows = drawn_rows(model, z, condition)
+        if model.accepts_all:
+            return rows, condition
+        waiting, given = torch.arange(n_rows, device=rows.device), condition
+        for _ in range(MOST_CANDIDATES - 1):
+            chance = model.acceptance(rows[waiting], given)
+            refused = chance.new_empty(len(waiting)).uniform_(generator=generator) >= chance
+            waiting, given = waiting[refused], None if given is None else given[refused]
+            if len(waiting) == 0:
+                break
+            rows[waiting] = drawn_rows(model, self.latent(len(waiting), generator=generator), given)
+        return rows, condition
+
+
+class Mixed(NamedTuple):
+    """Real rows and drawn ones behind them, their conditions or None, and shares that add up to 1 for each kind."""
+
+    rows: torch.Tensor
+    condition: torch.Tensor | None
+    share: torch.Tensor
+
+    @classmethod
+    def of(cls, real, of_real, share, drawn, of_drawn):
+        """Of real rows with shares, and drawn ones that count alike."""
+        condition = None if of_real is None else torch.cat([of_real, of_drawn])
+        return cls(
+            torch.cat([real, drawn]), condition, torch.cat([share, share.new_full((len(drawn),), 1 / len(drawn))])
+        )
+
+
+def critic_losses(game, scores, n_real):
+    """The critic's losses of rows, the first of which are real."""
+    return torch.cat([game.real(scores[:n_real]), game.drawn(scores[n_real:])])
+
+
+def judged(judge, model, game, mixed, n_real):
+    """Add the gradient of what a critic loses on rows by its tracer; the losses."""
+    outputs, pull_critic = judge(mixed.rows)
+    (values,), pullback = autograd_trace(
+        lambda leaf: critic_losses(game, model.scored(leaf, mixed.condition), n_real), outputs
+    )
+    pull_critic(*pullback(mixed.share))
+    return values
+
+
+def shares_of(batch):
+    """What each row of a batch counts for."""
+    n_rows = len(batch.x)
+    return batch.x.new_full((n_rows,), 1 / n_rows) if batch.weight is None else batch.weight / n_rows
 
 
 class AdversarialLoss(Loss):
@@ -102,12 +155,6 @@ class AdversarialLoss(Loss):
         """The loss of the critic, which is the first to learn from a batch."""
         return self.critic(batch, generator)
 
-    @staticmethod
-    def _share(batch):
-        """What each row of a batch counts for."""
-        n_rows = len(batch.x)
-        return batch.x.new_full((n_rows,), 1 / n_rows) if batch.weight is None else batch.weight / n_rows
-
     def _draw(self, batch, generator):
         """Latent rows with the conditions that they are decoded with, as many as a step takes."""
         if self.n_drawn is not None:
@@ -122,33 +169,21 @@ class AdversarialLoss(Loss):
         real, of_real = batch.x, self.drawing.condition(batch.target)
         z, of_drawn = self._draw(batch, generator)
         drawn = self.model.shaped(self.generate(self.model.latent_inputs(z, of_drawn))[0])
-        share = self._share(batch)
-        shares = torch.cat([share, real.new_full((len(drawn),), 1 / len(drawn))])
-        rows, condition = torch.cat([real, drawn]), None if of_real is None else torch.cat([of_real, of_drawn])
+        mixed, n_real = Mixed.of(real, of_real, shares_of(batch), drawn, of_drawn), len(real)
         if self.game.between:
-            penalty = self._slope_between(real, of_real, share, drawn, generator)
-            values = self._judged(rows, condition, shares, len(real))
+            penalty = self._slope_between(real, of_real, mixed.share[:n_real], drawn, generator)
+            values = judged(self.judge, self.model, self.game, mixed, n_real)
         else:
-            values, penalty = self._judged_with_slopes(rows, condition, shares, len(real), generator)
-        return lambda: {"critic": values @ shares, "gradient_penalty": penalty()}, lambda: values @ shares
+            values, penalty = self._judged_with_slopes(mixed, n_real, generator)
+        return lambda: {"critic": values @ mixed.share, "gradient_penalty": penalty()}, lambda: values @ mixed.share
 
-    def _values(self, scores, n_real):
-        """The critic's losses of rows, the first of which are real."""
-        return torch.cat([self.game.real(scores[:n_real]), self.game.drawn(scores[n_real:])])
-
-    def _judged(self, rows, condition, shares, n_real):
-        """Add the gradient of the losses of rows; the losses."""
-        outputs, pull_critic = self.judge(rows)
-        (values,), pullback = autograd_trace(lambda o: self._values(self.model.scored(o, condition), n_real), outputs)
-        pull_critic(*pullback(shares))
-        return values
-
-    def _judged_with_slopes(self, rows, condition, shares, n_real, generator):
+    def _judged_with_slopes(self, mixed, n_real, generator):
         """The same with the penalty of the slopes at the rows, from differences along random directions.
 
         The mean square of the slope along a normal vector is the squared norm of the gradient, and costs one pass
         forward and one back where a gradient of a gradient costs four (Lin et al. 2025).
         """
+        rows, condition, share = mixed
         direction = rows.new_empty(1 if self.n_drawn else len(rows), rows.shape[1])
         moved = rows + STEP * standard_normal(direction, generator)
         outputs, pull_critic = self.judge(torch.cat([rows, moved]))
@@ -156,11 +191,11 @@ class AdversarialLoss(Loss):
         def losses(outputs):
             scores = self.model.scored(outputs, None if condition is None else condition.repeat(2, 1))
             slopes = (scores[len(rows) :] - scores[: len(rows)]) / STEP
-            return self._values(scores[: len(rows)], n_real), slopes.square()
+            return critic_losses(self.game, scores[: len(rows)], n_real), slopes.square()
 
         (values, squares), pullback = autograd_trace(losses, outputs)
-        pull_critic(*pullback(shares, self.annealing * self.penalty_weight * shares))
-        return values, lambda: squares @ shares
+        pull_critic(*pullback(share, self.annealing * self.penalty_weight * share))
+        return values, lambda: squares @ share
 
     def _slope_between(self, real, condition, share, drawn, generator):
         """Add the gradient of the penalty of the norm of gradients between real and drawn rows; its mean."""
@@ -210,7 +245,7 @@ class AdversarialLoss(Loss):
             batch = next(batch.tiles(MOST_COMPARED))[1]
         rows = with_classes(batch.x, self.drawing.condition(batch.target), self.bandwidths)
         # Shares need not add up to 1 in a batch: they do in the mean, which is what the gradient is linear in.
-        kernel, share = kernel_of(self.bandwidths), self._share(batch)
+        kernel, share = kernel_of(self.bandwidths), shares_of(batch)
 
         def discrepancy(drawn):
             return distance_by_draws(rows, share, with_classes(drawn, condition, self.bandwidths), kernel)

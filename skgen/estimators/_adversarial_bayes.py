@@ -104,6 +104,10 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
             loss.prior_start = PriorStart(model, batches, generator.initial_seed())
         return loss
 
+    def _schedule(self, loss, *, warm_up):
+        super()._schedule(loss, warm_up=warm_up)
+        loss.starts_at = self._epochs(self.shape_warmup) if warm_up else 0.0
+
     @staticmethod
     def _training_noise(model, batches, generator, n_draws):
         options = {"line_search": False, "shared": batches.full, "any_draws": True}

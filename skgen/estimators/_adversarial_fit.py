@@ -9,21 +9,26 @@ from skgen.estimators._adversarial_fitted import FittedAdversary
 from skgen.estimators._adversarial_score import (
     MOST_COMPARED,
     MOST_DRAWN,
+    N_BANDWIDTHS,
+    EpochDistance,
     bandwidths_of,
     compared_rows,
     coverage_of,
-    epoch_distance,
 )
 from skgen.estimators._arrays import as_array, as_tensor
 from skgen.estimators._data import numbered, shares
 from skgen.estimators._labelled_rows import LabelledRows
 from skgen.estimators._network_kinds import NETWORK_KINDS, ChosenNetworks, networks
+from skgen.estimators._rejection import fit_rejection
 from skgen.estimators._warnings import warn_user
 from skgen.models.adversarial import AdversarialModel
+from skgen.networks import RandomFeatureMLP
 from skgen.objectives.adversarial import GAMES
 
 FEWEST_VALIDATED = 50
 """Rows held out for validation below which a discrepancy tells little."""
+N_RATIOS, RATIO_SIZES = 4, (128, 128)
+"""Networks that decide together which draws are accepted, and their hidden layers."""
 COLLAPSED = 0.5
 """Coverage below which a warning says so."""
 
@@ -43,6 +48,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         "bounded": "bounded",
         "jumps": "jumps",
         "conditional": "conditional",
+        "rejection": "rejection",
     }
     _usual_sizes = NETWORK_KINDS | {"mlp": (128, 128)}
     _constants_become = "generated as that constant"
@@ -77,6 +83,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
             "encoder": bool(self.encoder),
             "bounded": bool(self.bounded),
             "jumps": bool(self.jumps),
+            "rejection": bool(self.rejection),
         }
 
     def _build_model(self, n_features):
@@ -84,8 +91,10 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         widths = (n_features, 1 + n_classes), ((1 + a["jumps"]) * a["n_components"] + n_classes, n_features)
         critic, generator = networks(a, *widths)
         encoder = networks(a, (n_features, a["n_components"]), widths[1])[0] if a["encoder"] else None
+        n_ratios = N_RATIOS if a["rejection"] else 0
+        ratios = [RandomFeatureMLP(n_features, RATIO_SIZES, 1 + n_classes, N_BANDWIDTHS) for _ in range(n_ratios)]
         options = {"bounded": a["bounded"], "jumps": a["jumps"]}
-        return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, **options)
+        return AdversarialModel(critic, generator, networks(a, *widths)[1], encoder, ratios, **options)
 
     def _column_moments(self, moments):
         """What a model is standardised by.
@@ -113,6 +122,7 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         model = super()._prepared_model(X, weight, random_state, fresh=fresh, partial=partial)
         if most:  # a small chunk tells less of them than the rows before it
             self.bandwidths_ = bandwidths_of(self._standardized(model, X[compared_rows(len(X))]))
+        model.forget_ratios(torch.from_numpy(self.bandwidths_), torch.Generator().manual_seed(self._score_seed))
         return model
 
     def _standardized(self, model, rows):
@@ -177,7 +187,8 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
         some = compared_rows(len(X))
         share = shares(None if weight is None else weight[some], len(some)).to(model.scale)
         condition = loss.drawing.condition(as_tensor(codes[0][some]).to(share.device)) if codes else None
-        distance = epoch_distance(
+        return EpochDistance(
+            name,
             model,
             self._standardized(model, X[some]),
             share,
@@ -187,12 +198,32 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
             sample=validation is not None,
             seed=seed,
         )
-        return lambda: {name: distance()}
+
+    def _conclude(self, run, data):
+        self._learn_rejection(run)
+        super()._conclude(run, data)
+
+    def _learn_rejection(self, run):
+        """Learn which draws to accept, from the rows that the run trains on and is validated on."""
+        held = run.measures
+        if self.rejection and run.keep and len(held.rows) >= FEWEST_VALIDATED:
+            fit_rejection(
+                run.model,
+                run.loss.drawing,
+                run.batches,
+                (held.rows, held.share, held.condition),
+                n_drawn=run.loss.n_drawn,
+                seed=self._score_seed,
+            )
+
+    def _learnt(self, run):
+        return super()._learnt(run) | {"acceptance_": float(run.model.accepted)}
 
     def _salvaged(self, run, data):
         if run.best is None:
             return {}
         run.keep_best()
+        self._learn_rejection(run)
         self._store(run)
         self._describe_data(data)
         del self.training_state_  # it is that of the weights which diverged

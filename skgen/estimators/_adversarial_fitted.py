@@ -39,7 +39,10 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         return Drawing(model.n_latent, self._class_shares(model) if class_prior is None else class_prior, model.scale)
 
     def _decode(self, model, z, *condition):
-        rows = super()._decode(model, z, *condition)
+        return self._within_bounds(model, super()._decode(model, z, *condition))
+
+    def _within_bounds(self, model, rows):
+        """Rows in the user's units, within the range of their columns where they are bounded."""
         if not model.bounded:
             return rows
         # Back from standardised rows, bounds are those of the columns but for rounding.
@@ -144,9 +147,9 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
         parts, labels = [], []
         with torch.inference_mode():
             for tile in tiles(n_samples, model.width):
-                z, condition = drawing(tile.stop - tile.start, generator)
-                condition = condition if given is None else given[tile]
-                parts.append(as_array(self._decode(model, z, condition)))
+                some = None if given is None else given[tile]
+                rows, condition = drawing.rows(model, tile.stop - tile.start, generator, some)
+                parts.append(as_array(self._within_bounds(model, model.unstandardize(rows))))
                 labels.append(None if condition is None else self.classes_[as_array(condition.argmax(1))])
         if not return_labels:
             return np.concatenate(parts)

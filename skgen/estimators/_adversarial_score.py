@@ -94,20 +94,32 @@ def with_classes(x, condition, bandwidths):
     return x if condition is None else torch.cat([x, 10 * float(bandwidths.max()) * condition], 1)
 
 
-def epoch_distance(model, rows, share, condition, drawing, bandwidths, *, sample, seed):
-    """A function that gives minus the distance of rows drawn with the same noise at every call.
+class EpochDistance:
+    """Minus the distance of rows drawn with the same noise at every call, under a name.
 
-    ``rows`` are standardised; drawn ones have classes of these rows.
+    Parameters
+    ----------
+    name : str
+    model : AdversarialModel
+    rows, share, condition : Tensor
+        Standardised rows, shares that add up to 1, and conditions or None; drawn rows have classes of these rows.
+    drawing : Drawing
+    bandwidths, sample
+        As for :class:`Distance`.
+    seed : int
     """
-    distance = Distance(with_classes(rows, condition, bandwidths), share, bandwidths, sample=sample)
-    n_drawn = max(LEAST_DRAWN, min(MOST_DRAWN, 2 * len(rows)))
 
-    def measure():
-        generator = torch.Generator(rows.device).manual_seed(seed)
+    def __init__(self, name, model, rows, share, condition, drawing, bandwidths, *, sample, seed):
+        self.name, self.model, self.drawing, self.bandwidths, self.seed = name, model, drawing, bandwidths, seed
+        self.rows, self.share, self.condition = rows, share, condition
+        self.distance = Distance(with_classes(rows, condition, bandwidths), share, bandwidths, sample=sample)
+        self.n_drawn = max(LEAST_DRAWN, min(MOST_DRAWN, 2 * len(rows)))
+
+    def __call__(self):
+        generator = torch.Generator(self.rows.device).manual_seed(self.seed)
         with torch.no_grad():
-            return -float(distance(with_classes(*drawing.rows(model, n_drawn, generator), bandwidths)))
-
-    return measure
+            drawn = self.drawing.rows(self.model, self.n_drawn, generator)
+            return {self.name: -float(self.distance(with_classes(*drawn, self.bandwidths)))}
 
 
 def coverage_of(x, drawn):

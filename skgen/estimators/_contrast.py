@@ -1,5 +1,7 @@
 """Learning with an implicit posterior: the losses of model and adversary, and the steps in which they take turns."""
 
+import math
+
 import torch
 
 from skgen._trace import autograd_trace
@@ -21,15 +23,27 @@ class ContrastLoss(TermsLoss):
     ----------
     model : AdversarialBayesModel
         In training.
+    starts_at : float
+        Epoch from which on posteriors have shapes of their own, and an adversary.
     """
 
     monitor = "bound"
     model = None
+    starts_at = 0.0
+
+    def begin(self, epoch):
+        super().begin(epoch)
+        self.model.bends = epoch >= self.starts_at
+
+    def settled(self, epoch):
+        return super().settled(epoch) and epoch >= self.starts_at
 
     def see(self, batch, generator):
         """Take a batch, whose rows are encoded once for all steps of the adversary."""
-        self.model.redraw_contrast(torch.Generator().manual_seed(drawn_seed(generator)))
         self.seen = []
+        if not self.model.bends:
+            return
+        self.model.redraw_contrast(torch.Generator().manual_seed(drawn_seed(generator)))
         for part in batch.x.split(self.tile):
             outputs = self.model.code(part)
             self.seen.append((outputs, self.model.contrast_parameters(outputs)))
@@ -90,6 +104,8 @@ class SeeingStep(Repeated):
 
     def __call__(self, batch, generator, *, report=True):
         self.loss.see(batch, generator)
+        if not self.loss.seen:  # the adversary would have nothing to tell apart
+            return {"adversary": batch.x.new_tensor(math.log(2))}
         return super().__call__(batch, generator, report=report)
 
 

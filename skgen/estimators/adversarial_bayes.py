@@ -75,6 +75,10 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         modes of the posteriors of a decoder that is known, but one that is learnt may lose latent variables to it.
     kl_warmup : float or int, default=0
         Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number (int).
+    shape_warmup : float or int, default=0
+        First epochs, a fraction of ``max_iter`` (float) or a number (int), in which posteriors are normal and have no
+        adversary, as those of a VariationalAutoencoder with independent latent variables, and cost what they cost. With
+        many latent variables shapes are learnt better from there; of a posterior with two modes it may leave one.
     learning_rate : float, default=1e-3
         Step size of the model, by Adam.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
@@ -184,6 +188,7 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "kl_schedule": [StrOptions(set(KL_SCHEDULES))],
         "kl_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
+        "shape_warmup": [Interval(Integral, 0, None, closed="left"), Interval(RealNotInt, 0, 1, closed="both")],
         **{name: constraint for name, constraint in OPTIMISATION.items() if name not in ("solver", "momentum")},
         "adversary_learning_rate": [Interval(Real, 0, None, closed="left"), None],
         "n_adversary_steps": [Interval(Integral, 1, None, closed="left")],
@@ -215,6 +220,7 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         n_draws=1,
         kl_schedule="linear",
         kl_warmup=0,
+        shape_warmup=0,
         # optimisation
         learning_rate=1e-3,
         learning_rate_schedule="constant",
@@ -253,6 +259,7 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
         self.n_draws = n_draws
         self.kl_schedule = kl_schedule
         self.kl_warmup = kl_warmup
+        self.shape_warmup = shape_warmup
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.adversary_learning_rate = adversary_learning_rate

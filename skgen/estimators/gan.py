@@ -56,6 +56,11 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Hidden layers of the generator; None mirrors the critic's.
     activation : {"relu", "leaky_relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="leaky_relu"
         Activation of hidden layers.
+    rejection : bool, default=True
+        Whether ``sample`` and ``score`` refuse draws of which there are too many (Azadi et al. 2019), as between
+        groups of rows. What tells are classifiers of rows and draws, learnt once training is over and calibrated on the
+        validation rows: without at least 50 of these, after ``partial_fit``, and where fewer than a tenth of the draws
+        would be accepted, as of images, all are.
     encoder : bool, default=False
         Whether to learn a network that finds z of a row, for ``transform``, which searches otherwise.
     loss : {"nonsaturating", "wasserstein-gp", "hinge", "least-squares"}, default="nonsaturating"
@@ -122,6 +127,8 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     coverage_ : float
         Share of the training rows with a draw nearer than their fifth nearest other row, near 1 for a good model
         (Naeem et al. 2020). It is that of 1000 rows where there are more; NaN for 50 distinct rows or fewer.
+    acceptance_ : float
+        Share of draws that are accepted.
     bandwidths_ : ndarray of shape (5,)
         Bandwidths of the discrepancy's kernels, in standard deviations of the columns. They are those of the first
         chunk, or of a later one that has more rows than all before it.
@@ -159,6 +166,8 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
 
     Tanielian et al. (2020), Learning disconnected manifolds: a no GAN's land, https://arxiv.org/abs/2006.04596.
 
+    Azadi et al. (2019), Discriminator rejection sampling, https://arxiv.org/abs/1810.06758.
+
     Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models,
     https://arxiv.org/abs/2002.09797.
 
@@ -180,6 +189,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         "conditional": ["boolean"],
         "bounded": ["boolean"],
         "jumps": ["boolean"],
+        "rejection": ["boolean"],
         **PARTS["networks"],
         "generator_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "encoder": ["boolean"],
@@ -205,6 +215,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         conditional=False,
         bounded=False,
         jumps=True,
+        rejection=True,
         # networks
         network="mlp",
         image_shape=None,
@@ -244,6 +255,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         self.conditional = conditional
         self.bounded = bounded
         self.jumps = jumps
+        self.rejection = rejection
         self.network = network
         self.image_shape = image_shape
         self.hidden_layer_sizes = hidden_layer_sizes

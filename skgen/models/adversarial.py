@@ -1,10 +1,12 @@
 """A generator of rows, and the critic that it learns from."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor, nn
 
 from skgen.models.base import joined
-from skgen.networks.base import Network
+from skgen.networks import Network, RandomFeatureMLP
 
 
 class AdversarialModel(nn.Module):
@@ -17,6 +19,16 @@ class AdversarialModel(nn.Module):
     output for each class, which counts for its rows, beside the one that counts for all (Miyato and Koyama 2018,
     https://arxiv.org/abs/1802.05637).
 
+    A generator leaves some of what is wrong with its draws where no small change of its weights would mend it, as too
+    many rows in one group and too few in another far from it. With ``ratios``, estimates of the logarithm of the
+    density of rows in that of draws, a draw is accepted with the probability
+
+    .. math:: \min(1, e^{s r(x) - c})
+
+    so that accepted ones have the density of rows, but for the error of the estimate, and for draws above the ceiling
+    c (Azadi et al. 2019, https://arxiv.org/abs/1810.06758). It is learnt once the generator is; until then the slope s
+    is 0, which accepts all. The buffer ``accepted`` is the share of draws that is.
+
     Parameters
     ----------
     critic : Network
@@ -25,6 +37,9 @@ class AdversarialModel(nn.Module):
         Alike, from components, their signs with ``jumps``, and classes to features.
     encoder : Network or None
         From features to components: the inverse of the generator, where there is one to learn.
+    ratios : sequence of RandomFeatureMLP
+        Estimates r, from features to as many outputs as the critic has, which are used as its are; the mean of them
+        counts.
     bounded : bool
         Whether columns stay within their range.
     jumps : bool
@@ -37,6 +52,9 @@ class AdversarialModel(nn.Module):
     varying: Tensor
     low: Tensor
     high: Tensor
+    slope: Tensor
+    ceilings: Tensor
+    accepted: Tensor
 
     def __init__(
         self,
@@ -44,16 +62,20 @@ class AdversarialModel(nn.Module):
         generator: Network,
         average: Network,
         encoder: Network | None = None,
+        ratios: Sequence[RandomFeatureMLP] = (),
         *,
         bounded: bool = False,
         jumps: bool = False,
     ) -> None:
         super().__init__()
         self.critic, self.generator, self.average, self.encoder = critic, generator, average, encoder
-        self.bounded, self.jumps = bounded, jumps
+        self.ratios, self.bounded, self.jumps = nn.ModuleList(ratios), bounded, jumps
         zeros = critic.head[0].new_zeros(critic.n_inputs)
         for name, value in (("shift", 0), ("scale", 1), ("varying", 1), ("low", -1), ("high", 1)):
             self.register_buffer(name, zeros + value)
+        self.register_buffer("slope", zeros.new_zeros(()))
+        self.register_buffer("ceilings", zeros.new_zeros(max(1, critic.n_outputs - 1)))
+        self.register_buffer("accepted", zeros.new_ones(()))
 
     @property
     def n_latent(self) -> int:
@@ -63,7 +85,7 @@ class AdversarialModel(nn.Module):
     @property
     def width(self) -> int:
         """Most numbers held per row at once, for sizing tiles."""
-        return max(self.critic.width, self.generator.width)
+        return max(network.width for network in (self.critic, self.generator, *self._estimates()))
 
     def reset(self, generator: Generator) -> None:
         """Draw initial parameters from the generator of random numbers."""
@@ -140,3 +162,36 @@ class AdversarialModel(nn.Module):
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The same in the user's units."""
         return self.unstandardize(self.drawn(z, condition))
+
+    # -- which draws to accept ----------------------------------------------------------------------------------------
+
+    @property
+    def accepts_all(self) -> bool:
+        """Whether no draw is ever refused."""
+        return float(self.slope) == 0
+
+    def forget_ratios(self, scales: Tensor, generator: Generator) -> None:
+        """Accept all draws, and draw new initial parameters of the ratios, with features of such sizes."""
+        with torch.no_grad():
+            self.accept_all()
+            for network in self._estimates():
+                network.reset(generator)
+                network.draw_features(scales, generator)
+
+    def accept_all(self) -> None:
+        """Refuse no draws."""
+        for buffer, value in ((self.slope, 0), (self.ceilings, 0), (self.accepted, 1)):
+            buffer.fill_(value)
+
+    def _estimates(self) -> list[RandomFeatureMLP]:
+        return [network for network in self.ratios if isinstance(network, RandomFeatureMLP)]
+
+    def log_ratios(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Logarithms of the density of rows in that of draws, up to a constant; (..., features) to (...)."""
+        outputs = torch.stack([network(x) for network in self._estimates()]).mean(0)
+        return self.slope * self.scored(outputs, condition)
+
+    def acceptance(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The probability of accepting draws, standardised rows (..., features), given classes: (...)."""
+        ceiling = self.ceilings[0] if condition is None else condition @ self.ceilings
+        return torch.exp((self.log_ratios(x, condition) - ceiling).clamp(max=0))

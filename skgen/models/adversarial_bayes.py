@@ -59,6 +59,8 @@ class AdversarialBayesModel(LatentVariableModel):
 
     points: Tensor
     contrast: Tensor
+    bends = True
+    """Whether g counts: without it posteriors are diagonal, and r in training is too, whatever its family is."""
 
     def __init__(
         self,
@@ -130,11 +132,14 @@ class AdversarialBayesModel(LatentVariableModel):
         outputs (batch, n_outputs); a single draw may come without its axis.
         """
         mean, scale, code = self._split(outputs)
+        straight = noise[..., : mean.shape[-1]]
+        if not self.bends:
+            return mean + scale * straight
         shape = (*noise.shape[:-2], len(code))
         parts = [code, noise, noise.sign()] if self.jumps else [code, noise]
         inputs = torch.cat([part.expand(*shape, -1) for part in parts], -1)
         bent: Tensor = self.sampler(inputs)
-        return mean + scale * (noise[..., : mean.shape[-1]] + bent)
+        return mean + scale * (straight + bent)
 
     def _to_prior(self, reals: Tensor) -> tuple[Tensor, Tensor | float]:
         """Draws in the space of the prior, and the log-determinant of the way there."""
@@ -186,9 +191,10 @@ class AdversarialBayesModel(LatentVariableModel):
         ``parameters`` (batch, n_parameters) are those of r.
         """
         reals = self._reals(outputs, noise)
-        relative = self.normal.noise(reals, parameters)
+        normal = self.normal if self.bends else self._diagonal
+        relative = normal.noise(reals, parameters)
         z, log_slope = self._to_prior(reals)
-        return z, relative, evaluate(self.normal.draw(parameters, relative).log_prob) - log_slope
+        return z, relative, evaluate(normal.draw(parameters, relative).log_prob) - log_slope
 
     def judged(self, outputs: Tensor, relative: Tensor) -> Tensor:
         """What the adversary sees of draws relative to r (draws, batch, n_components): the row's code, and they."""
@@ -198,6 +204,8 @@ class AdversarialBayesModel(LatentVariableModel):
     def contrast_parameters(self, outputs: Tensor) -> Tensor:
         """Parameters of r in training, (batch, n_parameters)."""
         with torch.no_grad():
+            if not self.bends:
+                return outputs[..., : 2 * self.prior.n_components].clone()
             return self.normal.matched(self._moment_draws(outputs, self.contrast))
 
     def pseudo_terms(self, x: Tensor, noise: Tensor) -> Terms:

@@ -6,6 +6,7 @@ from skgen.networks.constant import ConstantNetwork
 from skgen.networks.conv import ConvDecoder, ConvEncoder
 from skgen.networks.mlp import MLP
 from skgen.networks.module import ModuleNetwork
+from skgen.networks.random_features import RandomFeatureMLP
 from skgen.networks.unit_conv import UnitConvDecoder, UnitConvEncoder
 from skgen.networks.units import UnitDecoder, UnitEncoder
 
@@ -17,6 +18,7 @@ __all__ = [
     "ConvEncoder",
     "ModuleNetwork",
     "Network",
+    "RandomFeatureMLP",
     "UnitConvDecoder",
     "UnitConvEncoder",
     "UnitDecoder",

@@ -12,6 +12,7 @@ from skgen.networks import (
     ConvDecoder,
     ConvEncoder,
     Network,
+    RandomFeatureMLP,
     UnitConvDecoder,
     UnitConvEncoder,
     UnitDecoder,
@@ -53,7 +54,8 @@ CONVOLUTIONAL = {
     "unit conv decoder": unit_conv_decoder,
 }
 CONSTANT = {"constant": lambda n_inputs, hidden, n_outputs, *options: ConstantNetwork(n_inputs, n_outputs)}
-KINDS = LAYERED | CONVOLUTIONAL | CONSTANT
+FEATURES = {"random features": lambda n, hidden, m, activation, dropout: RandomFeatureMLP(n, hidden, m, 2, activation)}
+KINDS = LAYERED | CONVOLUTIONAL | CONSTANT | FEATURES
 
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_depth = pytest.mark.parametrize("hidden", DEPTHS, ids=str)
@@ -64,7 +66,8 @@ def networks(depths, convolutional=()):
     """Layered networks with every activation and each of the depths, the constant one, and convolutional ones."""
     cases = [(kind, hidden, activation) for kind in LAYERED for hidden in depths for activation in ACTIVATIONS]
     cases += [(kind, channels, activation) for kind in CONVOLUTIONAL for channels, activation in convolutional]
-    return pytest.mark.parametrize(("kind", "hidden", "activation"), [*cases, ("constant", (), "identity")], ids=str)
+    cases += [("constant", (), "identity"), ("random features", depths[-1], "silu")]
+    return pytest.mark.parametrize(("kind", "hidden", "activation"), cases, ids=str)
 
 
 every_network = networks(DEPTHS, [((), "tanh"), ((5,), "tanh"), ((4, 3), "gated")])

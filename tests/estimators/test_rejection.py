@@ -1,0 +1,149 @@
+"""Which draws of a generator are accepted."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skgen.estimators._adversarial import MOST_CANDIDATES, Drawing
+from skgen.estimators._rejection import HeldOut
+from skgen.models.adversarial import AdversarialModel
+from skgen.networks import MLP, RandomFeatureMLP
+from tests.estimators.configurations import gan
+from tests.parts import normal
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class KnownRatio(RandomFeatureMLP):
+    """A log-ratio that is given."""
+
+    def __init__(self, function):
+        super().__init__(1, (), 1, 1)
+        self.function = function
+
+    def forward(self, x, generator=None):
+        return self.function(x)
+
+
+LEARNT = {"max_iter": 30, "learning_rate": 1e-2, "ema_decay": 0.9, "batch_size": 100}
+"""A fit that leaves draws about where rows are."""
+
+
+def known(function, n_classes=0):
+    """A model whose draws are standard normal numbers, with the logarithm of a ratio, and how it draws."""
+    critic, networks = MLP(1, (), 1 + n_classes), [MLP(1 + n_classes, (), 1) for _ in range(2)]
+    model = AdversarialModel(critic, *networks, ratios=[KnownRatio(function)]).double()
+    for network in networks:
+        for parameter, value in zip(network.parameters(), (1.0, 0.0), strict=True):
+            nn.init.zeros_(parameter)
+            parameter.data[:1] = value
+    model.slope.fill_(1)
+    prior = None if n_classes == 0 else torch.full((n_classes,), 1 / n_classes, dtype=torch.float64)
+    return model.requires_grad_(False), Drawing(1, prior, model.scale)
+
+
+def lopsided(n_rows, seed=0):
+    """Two groups, one of which has nine tenths of the rows."""
+    random = np.random.default_rng(seed)
+    return 2.0 * (random.random(n_rows) < 0.9)[:, np.newaxis] + 0.2 * random.normal(size=(n_rows, 2))
+
+
+def test_accepted_draws_have_the_density_of_the_draws_times_the_ratio(generator):
+    # N(0, 1) times exp(-x^2 / 2) is N(0, 1/2) up to a constant, and the ratio is at most 1.
+    model, drawing = known(lambda x: -0.5 * x.square())
+    rows = drawing.rows(model, 20000, generator)[0]
+    assert abs(float(rows.mean())) < 5 * (0.5 / 20000) ** 0.5
+    assert abs(float(rows.var()) - 0.5) < 5 * 0.5 * (2 / 20000) ** 0.5
+
+
+def test_a_ratio_above_the_ceiling_counts_as_one_at_it(generator):
+    model, drawing = known(lambda x: 2.0 * (x > 0))
+    shares = []
+    for ceiling in (2.0, 1.0, 0.0):
+        model.ceilings.fill_(ceiling)
+        shares.append(float((drawing.rows(model, 20000, generator)[0] > 0).double().mean()))
+    for share, odds in zip(shares, (np.exp(2.0), np.exp(1.0), 1.0), strict=True):
+        assert abs(share - odds / (1 + odds)) < 5 * 0.5 / 20000**0.5
+
+
+def test_rows_of_a_class_are_drawn_again_as_rows_of_that_class(generator):
+    # The first class has positive rows only, the second negative ones.
+    model, drawing = known(lambda x: torch.cat([0 * x, 40.0 * (x > 0), 40.0 * (x < 0)], -1), n_classes=2)
+    model.ceilings.fill_(40.0)
+    condition = torch.eye(2, dtype=torch.float64)[torch.arange(400) % 2]
+    rows, same = drawing.rows(model, 400, generator, condition)
+    assert same is condition
+    assert torch.equal(rows[:, 0] > 0, condition[:, 0] == 1)
+
+
+def test_a_row_that_is_never_accepted_is_the_last_candidate(generator):
+    model, drawing = known(lambda x: torch.full_like(x, -1e9))
+    rows = drawing.rows(model, 5, torch.Generator().manual_seed(2))[0]
+    again = torch.Generator().manual_seed(2)
+    for _ in range(MOST_CANDIDATES):
+        last = drawing.latent(5, generator=again)
+        torch.empty(5, dtype=torch.float64).uniform_(generator=again)
+    torch.testing.assert_close(rows, last)
+
+
+@pytest.mark.parametrize(("factor", "slope"), [(1.0, 1.0), (2.0, 0.5), (0.0, 0.0), (-1.0, 0.0), (0.5, 1.0)])
+def test_the_slope_takes_log_ratios_that_are_too_sure_back_and_leaves_others(factor, slope, generator):
+    # Rows are N(1, 1) where draws are N(0, 1): the logarithm of the ratio is x - 1/2.
+    model, drawing = known(lambda x: factor * (x - 0.5))
+    rows = 1 + normal(20000, 1, generator=generator)
+    share = torch.full((20000,), 1 / 20000, dtype=torch.float64)
+    held = HeldOut(model, drawing, rows, share, None, generator)
+    assert held.slope() == pytest.approx(slope, abs=0.03)
+
+
+def test_rejection_brings_draws_nearer_to_the_rows():
+    X, fresh = lopsided(2000), lopsided(4000, seed=1)
+    options = LEARNT | {"n_score_draws": 4000}
+    accepting, plain = gan(**options).fit(X), gan(rejection=False, **options).fit(X)
+    assert 0.1 <= accepting.acceptance_ < 1
+    assert plain.acceptance_ == 1
+    assert accepting.score(fresh) > plain.score(fresh)
+    for name in ("average.layers.0.weight", "generator.layers.1.bias"):
+        np.testing.assert_array_equal(accepting.weights_[name], plain.weights_[name])
+
+
+def test_draws_are_the_same_after_pickling_and_refitting():
+    X = lopsided(600)
+    model = gan(**LEARNT).fit(X)
+    assert model.acceptance_ < 1
+    drawn = model.sample(50)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).sample(50), drawn)
+    np.testing.assert_array_equal(model.fit(X).sample(50), drawn)
+
+
+def test_classes_keep_their_shares_and_are_drawn_as_asked():
+    X = lopsided(900)
+    y = np.where(X[:, 0] > 1, "many", "few")
+    model = gan(conditional=True, **LEARNT).fit(X, y)
+    assert model.acceptance_ < 1
+    labels = model.sample(4000, return_labels=True)[1]
+    share = model.class_prior_[list(model.classes_).index("many")]
+    assert abs((labels == "many").mean() - share) < 5 * (share * (1 - share) / 4000) ** 0.5
+    asked = np.array(["few", "many"])[np.arange(30) % 2]
+    np.testing.assert_array_equal(model.sample(30, y=asked, return_labels=True)[1], asked)
+
+
+def test_without_enough_validation_rows_and_after_partial_fit_all_draws_are_accepted():
+    X = lopsided(600)
+    for model in (
+        gan(max_iter=2, early_stopping=False).fit(X),
+        gan(max_iter=2).fit(X[:200]),
+        gan(max_iter=2).fit(X, X_val=X[:20]),
+        gan(max_iter=2).fit(X).partial_fit(X[:100]),
+    ):
+        assert model.acceptance_ == 1
+        assert np.isfinite(model.sample(10)).all()
+
+
+def test_where_rows_and_draws_hardly_overlap_all_draws_are_accepted():
+    angles = np.linspace(0, 2 * np.pi, 1200)
+    circle = np.column_stack([np.cos(angles), np.sin(angles)])
+    assert gan(max_iter=1, learning_rate=1e-6).fit(circle).acceptance_ == 1
