@@ -149,6 +149,11 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
 
     def _doubts(self, run):
         yield from super()._doubts(run)
+        if run.epoch < run.loss.starts_at:
+            yield (
+                f"Training stopped after {run.epoch} epochs, before posteriors had shapes of their own "
+                f"({run.loss.starts_at:g} epochs): they are normal. Raise max_iter or lower shape_warmup."
+            )
         losses = run.history.get("adversary", [])[run.start :][-SMOOTHED:]
         loss = float(np.mean(losses)) if losses else 0.0
         if loss > LOST:

@@ -136,6 +136,26 @@ def test_the_weight_of_the_kl_comes_to_one_and_changes_no_score(schedule, weight
     assert estimator.set_params(kl_schedule="constant", jumps=False).score(rows()) == score
 
 
+def test_posteriors_are_normal_until_their_shapes_begin():
+    X = rows()
+    with pytest.warns(ConvergenceWarning, match="before posteriors had shapes.*lower shape_warmup"):
+        straight = adversarial_bayes(shape_warmup=9).fit(X)
+    assert straight.history_["adversary"] == pytest.approx(5 * [math.log(2)])
+    assert not straight.weights_["sampler.layers.1.weight"].any()
+    # They are those of an encoder whose draws are normal and independent, and the pseudo-bound is a bound.
+    draws = straight.sample_posterior(X[:4], 20_000, random_state=0)
+    np.testing.assert_allclose(draws.mean(0), straight.transform(X[:4]), atol=5 * draws.std(0).max() / 20_000**0.5)
+    correlation = [np.corrcoef(draws[:, i].T)[0, 1] for i in range(4)]
+    assert np.abs(correlation).max() < 5 / 20_000**0.5
+    assert straight.pseudo_elbo_ < straight.score(X)
+    for warmup in (2, 0.4):
+        estimator = adversarial_bayes(shape_warmup=warmup).fit(X)
+        assert estimator.history_["adversary"][:2] == pytest.approx(2 * [math.log(2)])
+        assert estimator.history_["adversary"][2:] != pytest.approx(3 * [math.log(2)], abs=1e-9)
+        assert estimator.weights_["sampler.layers.1.weight"].any()
+        assert estimator.history_["bound"][:2] == straight.history_["bound"][:2]
+
+
 def test_fewer_noise_variables_than_latent_ones_are_refused():
     with pytest.raises(ValueError, match="n_noise must be at least n_components=2"):
         adversarial_bayes(n_noise=1).fit(rows())

@@ -52,6 +52,21 @@ def test_draws_jump_where_noise_changes_its_sign_or_are_continuous_there(jumps, 
     assert bool(((one - other).abs().amax(1) > 1e-3).all()) == jumps
 
 
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_without_bends_posteriors_are_diagonal_and_their_density_is_known(prior, generator):
+    model, x = model_from(generator, prior=prior), normal(5, 4, generator=generator)
+    model.bends = False
+    noise = normal(7, 5, 3, generator=generator)
+    with torch.no_grad():
+        outputs = model.code(x)
+        z, relative, log_density = model.relative(outputs, noise, model.contrast_parameters(outputs))
+        mean, log_variance, _ = outputs.split([2, 2, CODE], -1)
+        reals, log_slope = (z, 0.0) if prior == "normal" else reals_from_box(z, *model.prior.support)
+        exact = torch.distributions.Normal(mean, (0.5 * log_variance).exp()).log_prob(reals).sum(-1) - log_slope
+    torch.testing.assert_close(relative, noise[..., :2])
+    torch.testing.assert_close(log_density, exact)
+
+
 def linear_draws(model, x):
     """Mean and root of the covariance of draws that are linear in the noise, at some rows."""
     with torch.no_grad():
