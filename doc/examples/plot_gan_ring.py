@@ -32,11 +32,13 @@ X = draw(3000)
 # Learn
 # -----
 #
-# After each epoch drawn rows are compared with rows held out. The weights of the best epoch are kept.
+# After each epoch drawn rows are compared with rows held out. The weights of the best epoch are kept. Then classifiers
+# learn which draws there are too many of, and some of these are refused.
 
 model = GenerativeAdversarialNetwork(hidden_layer_sizes=(64, 64), learning_rate=2e-3, max_iter=150, random_state=0)
 model.fit(X)
 print(f"best epoch {model.best_iter_} of {model.n_iter_}, coverage {model.coverage_:.2f}")
+print(f"share of the draws that is accepted: {model.acceptance_:.2f}")
 
 # %%
 # Look

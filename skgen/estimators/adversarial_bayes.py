@@ -76,9 +76,9 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
     kl_warmup : float or int, default=0
         Epochs of ``kl_schedule``: a fraction of ``max_iter`` (float) or a number (int).
     shape_warmup : float or int, default=0
-        First epochs, a fraction of ``max_iter`` (float) or a number (int), in which posteriors are normal and have no
-        adversary, as those of a VariationalAutoencoder with independent latent variables, and cost what they cost. With
-        many latent variables shapes are learnt better from there; of a posterior with two modes it may leave one.
+        Epochs at the start in which posteriors are normal with independent components, as those of a
+        VariationalAutoencoder, and no adversary learns: a fraction of ``max_iter`` (float) or a number (int). With many
+        latent variables shapes are learnt better afterwards. A posterior that should have two modes may keep only one.
     learning_rate : float, default=1e-3
         Step size of the model, by Adam.
     learning_rate_schedule : {"constant", "linear", "cosine"}, default="constant"
@@ -100,7 +100,7 @@ class AdversarialVariationalBayes(PriorComponents, AdversarialBayesEstimator):
     tol : float, default=1e-4
         Smallest rise of ``bound``, in nats per row, that counts as progress.
     n_iter_no_change : int or inf, default=20
-        Epochs without progress after which training stops; epochs of the KL's warm-up do not count.
+        Epochs without progress after which training stops; those of ``kl_warmup`` and ``shape_warmup`` do not count.
     early_stopping : bool, default=False
         Measure progress on validation rows and keep the weights of the best epoch.
     validation_fraction : float, default=0.1

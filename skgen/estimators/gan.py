@@ -43,6 +43,11 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     jumps : bool, default=True
         Whether the generator sees the signs of z beside z, so that rows may lie in groups with nothing between them
         (Tanielian et al. 2020). Without, rows change smoothly with z, and groups are joined by bridges.
+    rejection : bool, default=True
+        Whether ``sample`` and ``score`` refuse some draws, of which there are too many, as between groups of rows
+        (Azadi et al. 2019). Classifiers that learn after training to tell rows from draws decide which. It needs at
+        least 50 validation rows. No draw is refused without them, after ``partial_fit``, or where fewer than a tenth
+        of the draws of any class would be accepted, as with images.
     network : {"mlp", "conv"}, callable or pair of callables, default="mlp"
         Multilayer perceptrons, or convolutional networks for images, whose columns then share one scale. A callable
         ``factory(n_inputs, n_outputs)`` returns a torch module of your own; the first of a pair makes the critic, and
@@ -56,11 +61,6 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Hidden layers of the generator; None mirrors the critic's.
     activation : {"relu", "leaky_relu", "tanh", "sigmoid", "silu", "elu", "gated", "identity"}, default="leaky_relu"
         Activation of hidden layers.
-    rejection : bool, default=True
-        Whether ``sample`` and ``score`` refuse draws of which there are too many (Azadi et al. 2019), as between
-        groups of rows. What tells are classifiers of rows and draws, learnt once training is over and calibrated on the
-        validation rows: without at least 50 of these, after ``partial_fit``, and where fewer than a tenth of the draws
-        would be accepted, as of images, all are.
     encoder : bool, default=False
         Whether to learn a network that finds z of a row, for ``transform``, which searches otherwise.
     loss : {"nonsaturating", "wasserstein-gp", "hinge", "least-squares"}, default="nonsaturating"
@@ -119,7 +119,8 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        Parameters of critic, generator, its average and encoder, and the standardisation.
+        Parameters of critic, generator, its average, the encoder and the classifiers of ``rejection`` where there are
+        some, with what they accept, and the standardisation.
     history_ : dict of str to list of float
         Per epoch: ``critic`` (its loss without the penalty), ``gradient_penalty`` (without its weight), ``generator``
         (without the discrepancy), ``encoder`` where there is one, ``learning_rate``, and minus the discrepancy as
@@ -128,7 +129,7 @@ class GenerativeAdversarialNetwork(AdversarialEstimator):
         Share of the training rows with a draw nearer than their fifth nearest other row, near 1 for a good model
         (Naeem et al. 2020). It is that of 1000 rows where there are more; NaN for 50 distinct rows or fewer.
     acceptance_ : float
-        Share of draws that are accepted.
+        Share of the generator's draws that ``sample`` and ``score`` accept: 1 where none is refused.
     bandwidths_ : ndarray of shape (5,)
         Bandwidths of the discrepancy's kernels, in standard deviations of the columns. They are those of the first
         chunk, or of a later one that has more rows than all before it.

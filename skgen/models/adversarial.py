@@ -19,15 +19,15 @@ class AdversarialModel(nn.Module):
     output for each class, which counts for its rows, beside the one that counts for all (Miyato and Koyama 2018,
     https://arxiv.org/abs/1802.05637).
 
-    A generator leaves some of what is wrong with its draws where no small change of its weights would mend it, as too
-    many rows in one group and too few in another far from it. With ``ratios``, estimates of the logarithm of the
-    density of rows in that of draws, a draw is accepted with the probability
+    A trained generator may draw too many rows in one group and too few in another: no small change of its weights
+    moves draws from one to the other. With ``ratios``, whose mean r(x) estimates the logarithm of the density of rows
+    over that of draws, a draw is accepted with probability
 
     .. math:: \min(1, e^{s r(x) - c})
 
-    so that accepted ones have the density of rows, but for the error of the estimate, and for draws above the ceiling
-    c (Azadi et al. 2019, https://arxiv.org/abs/1810.06758). It is learnt once the generator is; until then the slope s
-    is 0, which accepts all. The buffer ``accepted`` is the share of draws that is.
+    Accepted draws have the density of rows, as far as r is right and s r(x) below the ceiling c (Azadi et al. 2019,
+    https://arxiv.org/abs/1810.06758). Ratios are learnt after the generator; until then the slope s is 0 and all draws
+    are accepted. The buffer ``accepted`` is the share of draws that are.
 
     Parameters
     ----------
@@ -38,8 +38,7 @@ class AdversarialModel(nn.Module):
     encoder : Network or None
         From features to components: the inverse of the generator, where there is one to learn.
     ratios : sequence of RandomFeatureMLP
-        Estimates r, from features to as many outputs as the critic has, which are used as its are; the mean of them
-        counts.
+        Estimates of r, from features to as many outputs as the critic has, used as its are.
     bounded : bool
         Whether columns stay within their range.
     jumps : bool
@@ -184,10 +183,11 @@ class AdversarialModel(nn.Module):
             buffer.fill_(value)
 
     def _estimates(self) -> list[RandomFeatureMLP]:
+        """The ratios with their type, which a list of modules forgets."""
         return [network for network in self.ratios if isinstance(network, RandomFeatureMLP)]
 
     def log_ratios(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Logarithms of the density of rows in that of draws, up to a constant; (..., features) to (...)."""
+        """s r(x): logarithms of the density of rows over that of draws, up to a constant; (..., features) to (...)."""
         outputs = torch.stack([network(x) for network in self._estimates()]).mean(0)
         return self.slope * self.scored(outputs, condition)
 
