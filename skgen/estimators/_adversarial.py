@@ -59,8 +59,14 @@ class Drawing:
         codes = torch.multinomial(self.class_prior, n_rows, replacement=True, generator=generator)
         return z, self.condition(codes)
 
+    def for_batch(self, batch, n_drawn, generator):
+        """Latent rows and conditions: ``n_drawn`` of them, or, where None, one for each row of a batch."""
+        if n_drawn is not None:
+            return self(n_drawn, generator)
+        return self.latent(len(batch.x), generator=generator), self.condition(batch.target)
+
     def rows(self, model, n_rows, generator, condition=None):
-        """So many standardised rows that a model accepts, and their conditions, where they are not given."""
+        """So many accepted standardised rows, and their conditions: those given, or else drawn ones."""
         z, drawn = self(n_rows, generator)
         condition = drawn if condition is None else condition
         rows = drawn_rows(model, z, condition)
@@ -78,32 +84,32 @@ class Drawing:
 
 
 class Mixed(NamedTuple):
-    """Real rows and drawn ones behind them, their conditions or None, and shares that add up to 1 for each kind."""
+    """Real rows and drawn ones behind them, their conditions or None, and what each counts for.
+
+    Shares of a kind add up to 1, those of a batch of weighted rows in the mean over batches.
+    """
 
     rows: torch.Tensor
     condition: torch.Tensor | None
     share: torch.Tensor
+    n_real: int
 
     @classmethod
     def of(cls, real, of_real, share, drawn, of_drawn):
         """Of real rows with shares, and drawn ones that count alike."""
         condition = None if of_real is None else torch.cat([of_real, of_drawn])
-        return cls(
-            torch.cat([real, drawn]), condition, torch.cat([share, share.new_full((len(drawn),), 1 / len(drawn))])
-        )
+        of_draws = share.new_full((len(drawn),), 1 / len(drawn))
+        return cls(torch.cat([real, drawn]), condition, torch.cat([share, of_draws]), len(real))
+
+    def losses(self, game, scores):
+        """A critic's losses, by its scores of these rows."""
+        return torch.cat([game.real(scores[: self.n_real]), game.drawn(scores[self.n_real :])])
 
 
-def critic_losses(game, scores, n_real):
-    """The critic's losses of rows, the first of which are real."""
-    return torch.cat([game.real(scores[:n_real]), game.drawn(scores[n_real:])])
-
-
-def judged(judge, model, game, mixed, n_real):
-    """Add the gradient of what a critic loses on rows by its tracer; the losses."""
+def judged_rows(judge, model, game, mixed):
+    """Losses of a critic on mixed rows; their gradient is added by ``judge``, its tracer."""
     outputs, pull_critic = judge(mixed.rows)
-    (values,), pullback = autograd_trace(
-        lambda leaf: critic_losses(game, model.scored(leaf, mixed.condition), n_real), outputs
-    )
+    (values,), pullback = autograd_trace(lambda leaf: mixed.losses(game, model.scored(leaf, mixed.condition)), outputs)
     pull_critic(*pullback(mixed.share))
     return values
 
@@ -155,35 +161,29 @@ class AdversarialLoss(Loss):
         """The loss of the critic, which is the first to learn from a batch."""
         return self.critic(batch, generator)
 
-    def _draw(self, batch, generator):
-        """Latent rows with the conditions that they are decoded with, as many as a step takes."""
-        if self.n_drawn is not None:
-            return self.drawing(self.n_drawn, generator)
-        return self.drawing.latent(len(batch.x), generator=generator), self.drawing.condition(batch.target)
-
     def _drawn(self, network, z, condition):
         return self.model.shaped(network(self.model.latent_inputs(z, condition)))
 
     def critic(self, batch, generator):
         """Add the gradient of the critic."""
         real, of_real = batch.x, self.drawing.condition(batch.target)
-        z, of_drawn = self._draw(batch, generator)
+        z, of_drawn = self.drawing.for_batch(batch, self.n_drawn, generator)
         drawn = self.model.shaped(self.generate(self.model.latent_inputs(z, of_drawn))[0])
-        mixed, n_real = Mixed.of(real, of_real, shares_of(batch), drawn, of_drawn), len(real)
+        mixed = Mixed.of(real, of_real, shares_of(batch), drawn, of_drawn)
         if self.game.between:
-            penalty = self._slope_between(real, of_real, mixed.share[:n_real], drawn, generator)
-            values = judged(self.judge, self.model, self.game, mixed, n_real)
+            penalty = self._slope_between(real, of_real, mixed.share[: len(real)], drawn, generator)
+            values = judged_rows(self.judge, self.model, self.game, mixed)
         else:
-            values, penalty = self._judged_with_slopes(mixed, n_real, generator)
+            values, penalty = self._judged_with_slopes(mixed, generator)
         return lambda: {"critic": values @ mixed.share, "gradient_penalty": penalty()}, lambda: values @ mixed.share
 
-    def _judged_with_slopes(self, mixed, n_real, generator):
+    def _judged_with_slopes(self, mixed, generator):
         """The same with the penalty of the slopes at the rows, from differences along random directions.
 
         The mean square of the slope along a normal vector is the squared norm of the gradient, and costs one pass
         forward and one back where a gradient of a gradient costs four (Lin et al. 2025).
         """
-        rows, condition, share = mixed
+        rows, condition, share, _ = mixed
         direction = rows.new_empty(1 if self.n_drawn else len(rows), rows.shape[1])
         moved = rows + STEP * standard_normal(direction, generator)
         outputs, pull_critic = self.judge(torch.cat([rows, moved]))
@@ -191,7 +191,7 @@ class AdversarialLoss(Loss):
         def losses(outputs):
             scores = self.model.scored(outputs, None if condition is None else condition.repeat(2, 1))
             slopes = (scores[len(rows) :] - scores[: len(rows)]) / STEP
-            return critic_losses(self.game, scores[: len(rows)], n_real), slopes.square()
+            return mixed.losses(self.game, scores[: len(rows)]), slopes.square()
 
         (values, squares), pullback = autograd_trace(losses, outputs)
         pull_critic(*pullback(share, self.annealing * self.penalty_weight * share))
@@ -221,7 +221,7 @@ class AdversarialLoss(Loss):
 
     def generator(self, batch, generator):
         """Add the gradient of the generator."""
-        z, condition = self._draw(batch, generator)
+        z, condition = self.drawing.for_batch(batch, self.n_drawn, generator)
         outputs, pull_generator = self.generate(self.model.latent_inputs(z, condition))
         (drawn,), pull_shape = autograd_trace(self.model.shaped, outputs)
         judged, pull_critic = self.judge_draws(drawn)
@@ -255,7 +255,7 @@ class AdversarialLoss(Loss):
 
     def encoder(self, batch, generator):
         """Add the gradient of the encoder, which learns where rows that the averaged generator draws come from."""
-        z, condition = self._draw(batch, generator)
+        z, condition = self.drawing.for_batch(batch, self.n_drawn, generator)
         code, pullback = self.encode(self._drawn(self.model.average, z, condition))
         error = code - z
         pullback(error * (2 / error.numel()))

@@ -149,10 +149,11 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
 
     def _doubts(self, run):
         yield from super()._doubts(run)
-        if run.epoch < run.loss.starts_at:
+        kept = run.best_epoch if run.keep else run.epoch
+        if 0 < kept <= run.loss.starts_at:
             yield (
-                f"Training stopped after {run.epoch} epochs, before posteriors had shapes of their own "
-                f"({run.loss.starts_at:g} epochs): they are normal. Raise max_iter or lower shape_warmup."
+                f"The model is that of epoch {kept}, before posteriors had shapes of their own (after "
+                f"{run.loss.starts_at:g} epochs): they are normal. Raise max_iter or lower shape_warmup."
             )
         losses = run.history.get("adversary", [])[run.start :][-SMOOTHED:]
         loss = float(np.mean(losses)) if losses else 0.0

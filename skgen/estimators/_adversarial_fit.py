@@ -28,7 +28,7 @@ from skgen.objectives.adversarial import GAMES
 FEWEST_VALIDATED = 50
 """Rows held out for validation below which a discrepancy tells little."""
 N_RATIOS, RATIO_SIZES = 4, (128, 128)
-"""Networks that decide together which draws are accepted, and their hidden layers."""
+"""For ``rejection``: classifiers, whose mean decides, and their hidden layers."""
 COLLAPSED = 0.5
 """Coverage below which a warning says so."""
 

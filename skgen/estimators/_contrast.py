@@ -40,10 +40,8 @@ class ContrastLoss(TermsLoss):
 
     def see(self, batch, generator):
         """Take a batch, whose rows are encoded once for all steps of the adversary."""
-        self.seen = []
-        if not self.model.bends:
-            return
         self.model.redraw_contrast(torch.Generator().manual_seed(drawn_seed(generator)))
+        self.seen = []
         for part in batch.x.split(self.tile):
             outputs = self.model.code(part)
             self.seen.append((outputs, self.model.contrast_parameters(outputs)))
@@ -103,9 +101,9 @@ class SeeingStep(Repeated):
         self.step.learning_rate = self.rate * (value / self.first if self.first else 1.0)
 
     def __call__(self, batch, generator, *, report=True):
-        self.loss.see(batch, generator)
-        if not self.loss.seen:  # the adversary would have nothing to tell apart
+        if not self.loss.model.bends:  # q is r: the best adversary can only guess, and loses log 2
             return {"adversary": batch.x.new_tensor(math.log(2))}
+        self.loss.see(batch, generator)
         return super().__call__(batch, generator, report=report)
 
 

@@ -1,10 +1,10 @@
-"""Which draws of a generator to accept: learnt once it is, from rows that it was not validated on and those it was."""
+"""Which draws of a generator to accept: classifiers learn it after training, and validation rows calibrate them."""
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skgen.estimators._adversarial import Mixed, critic_losses, drawn_rows, judged, shares_of
+from skgen.estimators._adversarial import Mixed, drawn_rows, judged_rows, shares_of
 from skgen.estimators._arrays import as_array
 from skgen.objectives.adversarial import NonSaturating
 from skgen.training.flat import FlatParameters
@@ -14,7 +14,7 @@ from skgen.training.schedules import LEARNING_RATE_SCHEDULES
 from skgen.training.steps import GradientStep
 
 MOST_SEEN, MOST_EPOCHS = 200_000, 50
-"""Rows that a classifier sees at most, and how often it sees each."""
+"""Rows seen after which a classifier ends its epoch and stops, and most epochs."""
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
 """The first is for 128 rows in a step, and grows with the root of their number."""
 MOST_VALIDATED = 20
@@ -36,12 +36,10 @@ class RatioLoss:
 
     def __call__(self, batch, generator):
         of_real = self.drawing.condition(batch.target)
-        z, of_drawn = self.drawing.latent(len(batch.x), generator=generator), of_real
-        if self.n_drawn is not None:
-            z, of_drawn = self.drawing(self.n_drawn, generator)
+        z, of_drawn = self.drawing.for_batch(batch, self.n_drawn, generator)
         drawn = self.model.drawn(z, of_drawn)
         mixed = Mixed.of(batch.x, of_real, shares_of(batch), drawn, of_drawn)
-        values = judged(self.judge, self.model, self.game, mixed, len(batch.x))
+        values = judged_rows(self.judge, self.model, self.game, mixed)
         return lambda: {"ratio": values @ mixed.share}, lambda: values @ mixed.share
 
 
@@ -58,7 +56,7 @@ class HeldOut:
     """
 
     def __init__(self, model, drawing, rows, share, condition, generator):
-        self.model, self.n_real = model, len(rows)
+        self.model = model
         of_drawn = None if condition is None else condition.repeat(N_HELD, 1)
         drawn = drawn_rows(model, drawing.latent(N_HELD * len(rows), generator=generator), of_drawn)
         self.mixed = Mixed.of(rows, condition, share, drawn, of_drawn)
@@ -66,7 +64,7 @@ class HeldOut:
     def loss(self, ratio):
         """What a classifier loses on them."""
         scores = self.model.scored(ratio(self.mixed.rows), self.mixed.condition)
-        return float(critic_losses(NonSaturating(), scores, self.n_real) @ self.mixed.share)
+        return float(self.mixed.losses(NonSaturating(), scores) @ self.mixed.share)
 
     def slope(self):
         """What to multiply log-ratios with: 1 where they are right, less where they are too sure, 0 at worst.
@@ -74,8 +72,8 @@ class HeldOut:
         Platt's scaling (Turner et al. 2019, https://arxiv.org/abs/1811.11357), which takes a classifier that has
         learnt its rows by heart back to what holds for others.
         """
-        rows, condition, share = self.mixed
-        real, weight = np.arange(len(rows)) < self.n_real, len(rows) / 2 * as_array(share)
+        rows, condition, share, n_real = self.mixed
+        real, weight = np.arange(len(rows)) < n_real, len(rows) / 2 * as_array(share)
         log_ratios = as_array(self.model.log_ratios(rows, condition)).astype(np.float64)
         calibrated = LogisticRegression().fit(log_ratios[:, np.newaxis], real, sample_weight=weight)
         return float(calibrated.coef_[0, 0].clip(0, 1))
@@ -95,7 +93,7 @@ def fit_rejection(model, drawing, batches, held, *, n_drawn, seed):
             _fit_ratio(model, ratio, drawing, batches, held, n_drawn, order, generator)
         model.slope.fill_(1.0)
         model.slope.fill_(held.slope())
-        _set_ceilings(model, drawing, generator)
+        set_ceilings(model, drawing, generator)
 
 
 def _fit_ratio(model, ratio, drawing, batches, held, n_drawn, order, generator):
@@ -118,7 +116,7 @@ def _fit_ratio(model, ratio, drawing, batches, held, n_drawn, order, generator):
     parameters.value.copy_(values)
 
 
-def _set_ceilings(model, drawing, generator):
+def set_ceilings(model, drawing, generator):
     """Set the ceilings of a model, and how many draws it accepts: all, where its ratios would accept too few.
 
     Rows and draws then overlap too little for a ratio of their densities to say which draws are better.

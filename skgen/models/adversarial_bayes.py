@@ -60,7 +60,7 @@ class AdversarialBayesModel(LatentVariableModel):
     points: Tensor
     contrast: Tensor
     bends = True
-    """Whether g counts: without it posteriors are diagonal, and r in training is too, whatever its family is."""
+    """Whether g is used. Training may switch it off: q is then normal with independent components, and so is r."""
 
     def __init__(
         self,
@@ -89,6 +89,11 @@ class AdversarialBayesModel(LatentVariableModel):
     def normal(self) -> Posterior:
         """The family of r on real numbers."""
         return self.posterior.base if isinstance(self.posterior, BoxedPosterior) else self.posterior
+
+    @property
+    def _trained(self) -> Posterior:
+        """The family of r in training."""
+        return self.normal if self.bends else self._diagonal
 
     @property
     def width(self) -> int:
@@ -191,7 +196,7 @@ class AdversarialBayesModel(LatentVariableModel):
         ``parameters`` (batch, n_parameters) are those of r.
         """
         reals = self._reals(outputs, noise)
-        normal = self.normal if self.bends else self._diagonal
+        normal = self._trained
         relative = normal.noise(reals, parameters)
         z, log_slope = self._to_prior(reals)
         return z, relative, evaluate(normal.draw(parameters, relative).log_prob) - log_slope
@@ -204,9 +209,9 @@ class AdversarialBayesModel(LatentVariableModel):
     def contrast_parameters(self, outputs: Tensor) -> Tensor:
         """Parameters of r in training, (batch, n_parameters)."""
         with torch.no_grad():
-            if not self.bends:
+            if not self.bends:  # the encoder's mean and log-variance are those of q itself
                 return outputs[..., : 2 * self.prior.n_components].clone()
-            return self.normal.matched(self._moment_draws(outputs, self.contrast))
+            return self._trained.matched(self._moment_draws(outputs, self.contrast))
 
     def pseudo_terms(self, x: Tensor, noise: Tensor) -> Terms:
         """Terms of the adversarial bound of standardised rows, (draws, batch), with the adversary's log q(z | x).
@@ -214,7 +219,7 @@ class AdversarialBayesModel(LatentVariableModel):
         Only the best adversary makes a bound of them.
         """
         outputs = self.code(x)
-        parameters = self.normal.matched(self._moment_draws(outputs, self.points))
+        parameters = self._trained.matched(self._moment_draws(outputs, self.points))
         z, relative, log_normal = self.relative(outputs, noise, parameters)
         log_ratio = self.adversary(self.judged(outputs, relative)).squeeze(-1)
         return Terms(self.log_likelihood(z, x), self.prior.log_prob(z), log_normal + log_ratio, n_draws=len(noise))

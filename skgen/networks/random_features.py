@@ -53,18 +53,17 @@ class RandomFeatureMLP(Network):
         """Draw features of such sizes, (n_scales,)."""
         shape = self.n_inputs, self.n_scales, FEATURES_PER_SCALE
         uniform = torch.empty(2, *shape[1:], dtype=torch.float64).uniform_(generator=generator)
-        # A Gaussian kernel has normal frequencies; precisions that are exponential mix them.
+        # Normal frequencies of precision t / h^2 give exp(-t r^2 / 2 h^2); its mean over exponential t is the kernel.
         spread = (-torch.log1p(-uniform[0])).sqrt() / scales.double().cpu().unsqueeze(1)
         normal = standard_normal(torch.empty(shape, dtype=torch.float64), generator)
         self.frequencies.copy_((normal * spread).flatten(1))
         self.phases.copy_(2 * torch.pi * uniform[1].flatten())
 
-    def _inputs(self, x: Tensor) -> Tensor:
-        """What the perceptron sees of rows (..., n_inputs)."""
-        return torch.cat([x, torch.cos(x @ self.frequencies + self.phases)], -1)
+    def _angles(self, x: Tensor) -> Tensor:
+        return x @ self.frequencies + self.phases
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        outputs: Tensor = self.network(self._inputs(x), generator)
+        outputs: Tensor = self.network(torch.cat([x, self._angles(x).cos()], -1), generator)
         return outputs
 
     def tracer(
@@ -75,7 +74,7 @@ class RandomFeatureMLP(Network):
         inner = self.network.tracer(input_gradient=input_gradient, **options)
 
         def trace(x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Pullback]:
-            angles = x @ self.frequencies + self.phases
+            angles = self._angles(x)
             outputs, pull = inner(torch.cat([x, angles.cos()], -1), generator)
 
             def pullback(gradient: Tensor) -> Tensor | None:
@@ -103,5 +102,5 @@ class RandomFeatureMLP(Network):
 
     @property
     def width(self) -> int:
-        """The inputs beside the features, and the perceptron's numbers."""
-        return self.n_inputs + self.network.width
+        """The inputs, the features and their angles, and the perceptron, which takes both."""
+        return self.n_inputs + len(self.phases) + self.network.width
