@@ -9,9 +9,9 @@ standard deviation of a mode. The same test is taken of what it ought to reject:
 distribution.
 
 MNIST (``--only mnist``): a classifier learns digits from half of the training rows; its last hidden layer has the
-features of the Frechet distance. Another one learns to tell test rows from draws. Grey levels are rounded to whole
-ones. A variational autoencoder with a normal prior, whose decoder has the generator's size, stands beside it, with
-three epochs for one, which take about as long.
+features of the Frechet distance. Others learn to tell test rows from draws, by these features or by pixels. Grey levels
+are rounded to whole ones. A variational autoencoder with a normal prior, whose decoder has the generator's size, stands
+beside it, with three epochs for one, which take about as long.
 
 Results are appended to a file in the folder ``--state``; a rerun with the same options skips what is there.
 """
@@ -128,10 +128,12 @@ def digits(name, seed, options):
     minutes = (time.process_time() - start) / 60
     drawn = model.sample(len(test)) if name == "gan" else means_of(model, len(test), seed)
     drawn = np.rint(255 * drawn) / 255
+    of_rows = features(classifier)
     found = {
-        "auc": classifier_two_sample_test(test, drawn, random_state=seed).auc,
-        "frechet": frechet_distance(test, drawn, feature_map=features(classifier)),
-        "frechet_of_rows": frechet_distance(test, train[half : half + len(test)], feature_map=features(classifier)),
+        "auc": classifier_two_sample_test(of_rows(test), of_rows(drawn), random_state=seed).auc,
+        "auc_of_pixels": classifier_two_sample_test(test, drawn, random_state=seed).auc,
+        "frechet": frechet_distance(test, drawn, feature_map=of_rows),
+        "frechet_of_rows": frechet_distance(test, train[half : half + len(test)], feature_map=of_rows),
     }
     return found | {"cpu_minutes": minutes, "epochs": model.n_iter_}
 

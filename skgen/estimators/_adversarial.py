@@ -24,8 +24,13 @@ SHARED_DRAWS = 8
 
 def drawn_rows(model, z, condition):
     """Standardised rows that a model draws for latent ones, decoded in tiles."""
-    parts = tiles(len(z), model.width, z.element_size())
-    return torch.cat([model.drawn(z[part], None if condition is None else condition[part]) for part in parts])
+    return _in_tiles(model, model.drawn, z, condition)
+
+
+def _in_tiles(model, function, rows, condition):
+    """A function of rows and their conditions that is one of a model's methods."""
+    parts = tiles(len(rows), model.width, rows.element_size())
+    return torch.cat([function(rows[part], None if condition is None else condition[part]) for part in parts])
 
 
 class Drawing:
@@ -74,7 +79,7 @@ class Drawing:
             return rows, condition
         waiting, given = torch.arange(n_rows, device=rows.device), condition
         for _ in range(MOST_CANDIDATES - 1):
-            chance = model.acceptance(rows[waiting], given)
+            chance = _in_tiles(model, model.acceptance, rows[waiting], given)
             refused = chance.new_empty(len(waiting)).uniform_(generator=generator) >= chance
             waiting, given = waiting[refused], None if given is None else given[refused]
             if len(waiting) == 0:

@@ -150,7 +150,7 @@ class AdversarialBayesEstimator(ColumnsEstimator, LatentVariableEstimator):
     def _doubts(self, run):
         yield from super()._doubts(run)
         kept = run.best_epoch if run.keep else run.epoch
-        if 0 < kept <= run.loss.starts_at:
+        if 0 <= kept - 1 < run.loss.starts_at:  # epochs begin at 0 there
             yield (
                 f"The model is that of epoch {kept}, before posteriors had shapes of their own (after "
                 f"{run.loss.starts_at:g} epochs): they are normal. Raise max_iter or lower shape_warmup."

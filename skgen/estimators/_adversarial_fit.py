@@ -206,14 +206,16 @@ class AdversarialEstimator(LabelledRows, ChosenNetworks, FittedAdversary):
     def _learn_rejection(self, run):
         """Learn which draws to accept, from the rows that the run trains on and is validated on."""
         held = run.measures
-        if self.rejection and run.keep and len(held.rows) >= FEWEST_VALIDATED:
-            fit_rejection(
-                run.model,
-                run.loss.drawing,
-                run.batches,
-                (held.rows, held.share, held.condition),
-                n_drawn=run.loss.n_drawn,
-                seed=self._score_seed,
+        if not (self.rejection and run.keep and len(held.rows) >= FEWEST_VALIDATED):
+            return
+        parts = run.batches, (held.rows, held.share, held.condition)
+        try:
+            fit_rejection(run.model, run.loss.drawing, *parts, n_drawn=run.loss.n_drawn, seed=self._score_seed)
+        except KeyboardInterrupt:
+            run.interrupted = True
+            run.model.accept_all()
+            warn_user(
+                "fit was interrupted while it learnt which draws to accept; the model accepts all.", ConvergenceWarning
             )
 
     def _learnt(self, run):

@@ -1,7 +1,11 @@
 """Which draws of a generator to accept: classifiers learn it after training, and validation rows calibrate them."""
 
+import warnings
+from contextlib import suppress
+
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skgen.estimators._adversarial import Mixed, drawn_rows, judged_rows, shares_of
@@ -75,7 +79,11 @@ class HeldOut:
         rows, condition, share, n_real = self.mixed
         real, weight = np.arange(len(rows)) < n_real, len(rows) / 2 * as_array(share)
         log_ratios = as_array(self.model.log_ratios(rows, condition)).astype(np.float64)
-        calibrated = LogisticRegression().fit(log_ratios[:, np.newaxis], real, sample_weight=weight)
+        if not np.isfinite(log_ratios).all():  # of rows so far away that classifiers tell nothing of them
+            return 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # log-ratios may be huge, and are then of no use
+            calibrated = LogisticRegression().fit(log_ratios[:, np.newaxis], real, sample_weight=weight)
         return float(calibrated.coef_[0, 0].clip(0, 1))
 
 
@@ -110,9 +118,10 @@ def _fit_ratio(model, ratio, drawing, batches, held, n_drawn, order, generator):
         step.learning_rate = first_rate * LEARNING_RATE_SCHEDULES["cosine"](epoch / last)
 
     loop = epochs(step, batches, first=0, last=last, order=order, generator=generator, before=before)
-    for epoch, _ in enumerate(loop):
-        if epoch % stride == (last - 1) % stride and (loss := held.loss(ratio)) < best:
-            best, values = loss, parameters.value.clone()
+    with suppress(FloatingPointError):  # what has diverged goes back to its best
+        for epoch, _ in enumerate(loop):
+            if epoch % stride == (last - 1) % stride and (loss := held.loss(ratio)) < best:
+                best, values = loss, parameters.value.clone()
     parameters.value.copy_(values)
 
 

@@ -1,12 +1,14 @@
 """Which draws of a generator are accepted."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skgen.estimators import _arrays, _rejection
 from skgen.estimators._adversarial import MOST_CANDIDATES, Drawing
 from skgen.estimators._rejection import N_DESCRIBED, HeldOut, set_ceilings
 from skgen.models.adversarial import AdversarialModel
@@ -100,6 +102,25 @@ def test_the_slope_takes_log_ratios_that_are_too_sure_back_and_leaves_others(fac
     assert held.slope() == pytest.approx(slope, abs=5 * 0.01 / max(factor, 1))
 
 
+@pytest.mark.parametrize("size", [1e30, np.inf])
+def test_log_ratios_that_are_of_no_use_give_no_slope_and_no_warning(size, generator):
+    model, drawing = known(lambda x: size * x)
+    share = torch.full((50,), 1 / 50, dtype=torch.float64)
+    held = HeldOut(model, drawing, normal(50, 1, generator=generator), share, None, generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert held.slope() == pytest.approx(0, abs=1e-20)
+
+
+def test_candidates_are_judged_in_tiles(generator, monkeypatch):
+    sizes = []
+    model, drawing = known(lambda x: sizes.append(len(x)) or -x.square())
+    monkeypatch.setattr(_arrays, "TILE_BYTES", 10 * 8 * model.width)
+    assert len(drawing.rows(model, 95, generator)[0]) == 95
+    assert sizes[:10] == 9 * [10] + [5]
+    assert max(sizes) == 10
+
+
 def test_the_share_accepted_is_the_mean_acceptance_below_the_ceiling(generator):
     # E exp(-x^2 / 2) of a normal number is 1 / sqrt(2), with a deviation of (1 / sqrt(3) - 1 / 2)^(1/2) = 0.28. The
     # 0.99 quantile of -x^2 / 2 is -0.0001.
@@ -124,6 +145,38 @@ def test_rejection_brings_draws_nearer_to_the_rows():
     assert accepting.score(fresh) > plain.score(fresh)
     for name in ("average.layers.0.weight", "generator.layers.1.bias"):
         np.testing.assert_array_equal(accepting.weights_[name], plain.weights_[name])
+
+
+def test_a_classifier_that_diverges_goes_back_to_its_best(monkeypatch):
+    class Diverging(_rejection.RatioLoss):
+        def __call__(self, batch, generator):
+            _, loss = super().__call__(batch, generator)
+            return lambda: {"ratio": torch.tensor(float("nan"))}, loss
+
+    monkeypatch.setattr(_rejection, "RatioLoss", Diverging)
+    model = gan(max_iter=2).fit(lopsided(600))
+    assert np.isfinite(model.sample(20)).all()
+    assert all(np.isfinite(values).all() for values in model.weights_.values())
+
+
+def test_ctrl_c_while_learning_what_to_accept_keeps_the_fit(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    X, options = lopsided(600), {"max_iter": 2}
+    plain = gan(rejection=False, **options).fit(X)
+    monkeypatch.setattr(_rejection, "set_ceilings", interrupt)
+    with pytest.warns(UserWarning, match="interrupted while it learnt which draws to accept"):
+        model = gan(**options).fit(X)
+    assert model.acceptance_ == 1
+    np.testing.assert_array_equal(model.sample(20), plain.sample(20))
+
+
+def test_validation_rows_that_are_far_away_have_all_draws_accepted():
+    X = lopsided(600)
+    model = gan(max_iter=2).fit(X, X_val=np.full((60, 2), 1e38))
+    assert model.acceptance_ == 1
+    assert np.isfinite(model.sample(20)).all()
 
 
 def test_draws_are_the_same_after_pickling_and_refitting():
