@@ -6,7 +6,6 @@ import torch
 from torch import Generator, Tensor
 
 from skgen._trace import Pullback, Tracer
-from skgen.distributions.normal import standard_normal
 from skgen.networks.base import Network
 from skgen.networks.mlp import MLP
 
@@ -55,7 +54,7 @@ class RandomFeatureMLP(Network):
         uniform = torch.empty(2, *shape[1:], dtype=torch.float64).uniform_(generator=generator)
         # Normal frequencies of precision t / h^2 give exp(-t r^2 / 2 h^2); its mean over exponential t is the kernel.
         spread = (-torch.log1p(-uniform[0])).sqrt() / scales.double().cpu().unsqueeze(1)
-        normal = standard_normal(torch.empty(shape, dtype=torch.float64), generator)
+        normal = torch.empty(shape, dtype=torch.float64).normal_(generator=generator)
         self.frequencies.copy_((normal * spread).flatten(1))
         self.phases.copy_(2 * torch.pi * uniform[1].flatten())
 
