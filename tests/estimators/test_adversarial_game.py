@@ -6,7 +6,7 @@ import torch
 
 from skgen.distributions.mean_discrepancy import mean_discrepancy
 from skgen.estimators import _adversarial, _arrays
-from skgen.estimators._adversarial import AdversarialLoss, Drawing
+from skgen.estimators._adversarial import AdversarialLoss, Drawing, Mixed
 from skgen.estimators._adversarial_score import kernel_of
 from skgen.models.adversarial import AdversarialModel
 from skgen.networks import MLP
@@ -78,7 +78,8 @@ def test_the_discrepancy_adds_its_own_gradient_to_the_generator_s(generator):
     loss.discrepancy_weight = 0.0
     game_s_own = gradient_of(loss.generator, parameters, batch)[2]
     parameters.gradient.zero_()
-    drawn = loss._drawn(loss.model.generator, *loss._draw(batch, torch.Generator().manual_seed(3)))
+    source = torch.Generator().manual_seed(3)
+    drawn = loss._drawn(loss.model.generator, *loss.drawing.for_batch(batch, None, source))
     weights = list(loss.model.generator.parameters())
     value = 2 * mean_discrepancy(batch.x, drawn, kernel_of(BANDWIDTHS))
     for weight, gradient in zip(weights, torch.autograd.grad(value, weights), strict=True):
@@ -91,10 +92,10 @@ def test_slopes_along_random_directions_have_the_squared_norm_of_the_gradient_fo
     x = normal(1, 4, generator=generator).requires_grad_()
     (gradient,) = torch.autograd.grad(loss.model.critic(x).sum(), x)
     source, values = torch.Generator().manual_seed(1), []
+    mixed = Mixed(x.detach(), None, torch.ones(1, dtype=torch.float64), 1)
     with torch.no_grad():
         for _ in range(3000):
-            scores = torch.zeros(1, dtype=torch.float64)
-            values.append(loss._judged_with_slopes(x.detach(), None, scores + 1, 1, source)[1]())
+            values.append(loss._judged_with_slopes(mixed, source)[1]())
     values = torch.stack(values)
     # The differences reach over a step of 0.01, which moves the mean by less than its standard error.
     assert abs(float(values.mean() - gradient.square().sum())) < 4 * float(values.std()) / len(values) ** 0.5
