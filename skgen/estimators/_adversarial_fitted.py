@@ -165,10 +165,10 @@ class FittedAdversary(Drawer, FittedModule, GradientEstimator):
     def score(self, X, y=None, sample_weight=None):
         """Minus the squared maximum mean discrepancy between rows and draws: higher is better, and no likelihood.
 
-        The kernel is the mean of (1 + |x - y|^2 / 2 h^2)^-1 over the bandwidths h, ``bandwidths_``, on columns divided
-        by their standard deviations; its values are between 0 and 1, and the estimate is unbiased. ``n_score_draws``
-        rows are drawn with noise that is the same at every call, and accepted or refused as those of ``sample``. Scores
-        compare between models of the same training rows.
+        The kernel is the mean of :math:`(1 + |x - y|^2 / 2 h^2)^{-1}` over the bandwidths h, ``bandwidths_``, on
+        columns divided by their standard deviations; its values are between 0 and 1, and the estimate is unbiased.
+        ``n_score_draws`` rows are drawn with noise that is the same at every call, and accepted or refused as those of
+        ``sample``. Scores compare between models of the same training rows.
 
         Parameters
         ----------
