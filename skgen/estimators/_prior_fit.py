@@ -7,9 +7,8 @@ from skgen.estimators._arrays import as_array
 from skgen.estimators._prior_start import MOST_ROWS, PriorStart
 from skgen.training.batches import Batches
 from skgen.training.flat import FlatParameters
-from skgen.training.loop import epochs
+from skgen.training.loop import annealed_epochs
 from skgen.training.optimizers import SOLVERS
-from skgen.training.schedules import LEARNING_RATE_SCHEDULES
 from skgen.training.steps import GradientStep
 
 STEPS_PER_EPOCH = 10
@@ -80,12 +79,8 @@ def fit_prior(prior, model, batches, *, seed, n_epochs):
     )
     step = GradientStep(_MeanLogPrior(prior, model.posterior), SOLVERS["adam"](FlatParameters(prior)), LEARNING_RATE)
     last = -(-STEPS_PER_EPOCH * n_epochs // data.n_batches)
-
-    def before(epoch):
-        step.learning_rate = LEARNING_RATE * LEARNING_RATE_SCHEDULES["cosine"](epoch / last)
-
     order, generator = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
-    for _ in epochs(step, data, first=0, last=last, order=order, generator=generator, before=before):
+    for _ in annealed_epochs(step, data, last, order=order, generator=generator):
         pass
 
 

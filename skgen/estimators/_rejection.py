@@ -12,9 +12,8 @@ from skgen.estimators._adversarial import Mixed, drawn_rows, judged_rows, shares
 from skgen.estimators._arrays import as_array
 from skgen.objectives.adversarial import NonSaturating
 from skgen.training.flat import FlatParameters
-from skgen.training.loop import epochs
+from skgen.training.loop import annealed_epochs
 from skgen.training.optimizers import SOLVERS
-from skgen.training.schedules import LEARNING_RATE_SCHEDULES
 from skgen.training.steps import GradientStep
 
 MOST_SEEN, MOST_EPOCHS = 200_000, 50
@@ -113,11 +112,7 @@ def _fit_ratio(model, ratio, drawing, batches, held, n_drawn, order, generator):
     last = min(MOST_EPOCHS, -(-MOST_SEEN // batches.n_rows))
     stride = -(-last // MOST_VALIDATED)
     best, values = np.inf, parameters.value.clone()
-
-    def before(epoch):
-        step.learning_rate = first_rate * LEARNING_RATE_SCHEDULES["cosine"](epoch / last)
-
-    loop = epochs(step, batches, first=0, last=last, order=order, generator=generator, before=before)
+    loop = annealed_epochs(step, batches, last, order=order, generator=generator)
     with suppress(FloatingPointError):  # what has diverged goes back to its best
         for epoch, _ in enumerate(loop):
             if epoch % stride == (last - 1) % stride and (loss := held.loss(ratio)) < best:

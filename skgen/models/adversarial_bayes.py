@@ -211,7 +211,7 @@ class AdversarialBayesModel(LatentVariableModel):
         with torch.no_grad():
             if not self.bends:  # the encoder's mean and log-variance are those of q itself
                 return outputs[..., : 2 * self.prior.n_components].clone()
-            return self._trained.matched(self._moment_draws(outputs, self.contrast))
+            return self.normal.matched(self._moment_draws(outputs, self.contrast))
 
     def pseudo_terms(self, x: Tensor, noise: Tensor) -> Terms:
         """Terms of the adversarial bound of standardised rows, (draws, batch), with the adversary's log q(z | x).

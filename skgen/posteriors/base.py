@@ -42,6 +42,10 @@ class Posterior(nn.Module, ABC):
     Implement ``draw``; override ``mean_and_scale`` where moments have a closed form, ``matched`` where they tell the
     parameters, ``tracer`` where derivatives by hand are faster, and ``reset`` or ``initialize`` where training starts
     from something. Noise has ``n_noise`` columns, ``n_components`` unless another number is given.
+
+    Only some families know densities at any point, turn draws back, or have a member for given moments. ``log_probs``,
+    ``noise`` and ``matched`` are not abstract, so that the others need not mention them: they raise NotImplementedError
+    there, with a remedy for whoever combines such a family with what needs them.
     """
 
     normal_margins = False

@@ -7,7 +7,8 @@ import torch
 from torch import Generator
 
 from skgen.training.batches import Batches
-from skgen.training.steps import Scalars
+from skgen.training.schedules import LEARNING_RATE_SCHEDULES
+from skgen.training.steps import GradientStep, Scalars
 
 REPORTS_PER_EPOCH = 10
 REMEDY = "Lower learning_rate, set max_grad_norm, or check X for extreme values."
@@ -34,6 +35,18 @@ def epochs(
         with torch.no_grad():
             record = _run_epoch(step, batches, order, generator)
         yield _finite(record, epoch)
+
+
+def annealed_epochs(
+    step: GradientStep, batches: Batches, n_epochs: int, *, order: Generator, generator: Generator
+) -> Iterator[dict[str, float]]:
+    """As :func:`epochs`, from the first on, with a step size that falls along a cosine from that of the step."""
+    first_rate = step.learning_rate
+
+    def before(epoch: int) -> None:
+        step.learning_rate = first_rate * LEARNING_RATE_SCHEDULES["cosine"](epoch / n_epochs)
+
+    return epochs(step, batches, first=0, last=n_epochs, order=order, generator=generator, before=before)
 
 
 def report_stride(n_batches: int) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skgen.training.batches import Batches
-from skgen.training.loop import REPORTS_PER_EPOCH, epochs
+from skgen.training.loop import REPORTS_PER_EPOCH, annealed_epochs, epochs
 
 
 def batches(n_rows, batch_size):
@@ -74,3 +74,18 @@ def test_divergence_names_epoch_and_term(value):
 
     with pytest.raises(FloatingPointError, match=r"diverged in epoch 5: kl is not finite\. Lower learning_rate"):
         run(step, batches(4, 2), first=4, last=6)
+
+
+def test_a_step_size_falls_along_a_cosine_from_that_of_the_step():
+    class Noting:
+        def __init__(self):
+            self.learning_rate, self.seen = 0.3, []
+
+        def __call__(self, batch, generator, *, report):
+            self.seen.append(self.learning_rate)
+            return mean_step(batch, generator, report=report)
+
+    source, step = torch.Generator().manual_seed(0), Noting()
+    assert len(list(annealed_epochs(step, batches(6, 3), 4, order=source, generator=source))) == 4
+    rates = [0.15 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    assert step.seen == pytest.approx([rate for rate in rates for _ in range(2)], rel=1e-12)
