@@ -7,6 +7,7 @@ import torch
 from skgen.estimators._loss import Loss
 from skgen.models.contrast import Centers, Contrast
 from skgen.models.real_machine import clip_singular_values
+from skgen.networks.products import add_product
 
 CENTER_RATE = 0.01
 """Share of a batch in the moving mean of hidden units."""
@@ -95,7 +96,7 @@ class ContrastiveLoss(Loss):
         if weight is not None:
             to_field *= weight.unsqueeze(1) / weight.mean()
         model.hidden_bias.grad.add_(to_field.sum(0))
-        model.weight.grad.addmm_(to_field.t(), model.features(positive.v))
+        add_product(model.weight.grad, to_field.t(), model.features(positive.v))
 
     def _report(self, batch, positive, negative):
         error = (self.model.visible_mean(positive.hidden_mean) - batch.x).mul_(self.model.scale).square().sum(-1)

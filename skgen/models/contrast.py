@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skgen.models.energy import RestrictedBoltzmannMachine
-from skgen.networks.products import low_precision_product
+from skgen.networks.products import add_product
 
 MOST_WORKSPACES = 4
 """Buffers are kept for so many pairs of numbers of rows; a run has at most three."""
@@ -128,7 +128,7 @@ class Contrast:
             torch.neg(to_hidden, out=space.last_hidden)
             hidden_gradient.addmv_(hidden, torch.mv(visible, centers.visible), alpha=-1)
             shares = torch.addmv(space.signs, space.hidden, centers.hidden, alpha=-1)
-        _add_product(_gradient(machine.weight), hidden, visible, machine.low_precision)
+        add_product(_gradient(machine.weight), hidden, visible, low_precision=machine.low_precision)
         _gradient(machine.visible_bias).add_(machine.features(torch.mv(visible.t(), shares)).detach())
 
     def _space(
@@ -160,10 +160,3 @@ class Contrast:
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None, "parameters have no gradient to add to; see FlatParameters"
     return parameter.grad
-
-
-def _add_product(out: Tensor, a: Tensor, b: Tensor, low_precision: bool) -> None:
-    if low_precision:
-        out.add_(low_precision_product(a, b))
-    else:
-        out.addmm_(a, b)

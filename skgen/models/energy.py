@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skgen.distributions.normal import LOG_2PI, positive_scale
-from skgen.networks.products import low_precision_product
+from skgen.networks.products import product, shifted_product
 from skgen.units.base import Units, reusable
 
 WEIGHT_SCALE = 0.01
@@ -65,8 +65,7 @@ class BoltzmannMachine:
 
     def coupled(self, v: Tensor) -> Tensor:
         """W phi(v), (rows, n_hidden), without bias and temperature: what functions of v take as ``coupled``."""
-        inputs, matrix = self.features(v), self.weight.t()
-        return low_precision_product(inputs, matrix) if self.low_precision else inputs @ matrix
+        return product(self.features(v), self.weight.t(), low_precision=self.low_precision)
 
     def hidden_field(self, v: Tensor, coupled: Tensor | None = None) -> Tensor:
         """Natural parameters of h given v, (rows, n_hidden)."""
@@ -154,10 +153,10 @@ class BoltzmannMachine:
 
     def _affine(self, bias: Tensor, inputs: Tensor, matrix: Tensor) -> Tensor:
         beta = self.inverse_temperature
-        if self.low_precision or isinstance(beta, Tensor):
-            product = low_precision_product(inputs, matrix) if self.low_precision else inputs @ matrix
-            return product.mul_(beta).add_(bias) if reusable(product) is not None else product * beta + bias
-        return torch.addmm(bias, inputs, matrix, alpha=beta)
+        if isinstance(beta, Tensor):
+            value = product(inputs, matrix, low_precision=self.low_precision)
+            return value.mul_(beta).add_(bias) if reusable(value) is not None else value * beta + bias
+        return shifted_product(bias, inputs, matrix, low_precision=self.low_precision, alpha=beta)
 
     def _feature_bias(self) -> Tensor:
         """The field of phi(v) without hidden units."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skgen.networks.activations import ACTIVATIONS
 from skgen.networks.layered import AffineLayer, BoundLayer, LayeredNetwork, LayerInputs
-from skgen.networks.products import low_precision_product
+from skgen.networks.products import add_product, n_rows_of_large, product
 
 
 class BoundDense(BoundLayer):
@@ -20,26 +20,31 @@ class BoundDense(BoundLayer):
         self.n_outputs = self.weight.shape[1]
         self.slope = self.weight[:-1].t()
         self.low_precision = low_precision
-        self.product = low_precision_product if low_precision else torch.mm
+        self.n_direct = 0 if low_precision else n_rows_of_large(self.weight)
 
     def value(self, inputs: LayerInputs, out: Tensor | None = None) -> Tensor:
-        return self.product(inputs.joint, self.weight, out=out)
+        # To ask for the routine would cost a small product a tenth of its time.
+        if len(inputs.joint) < self.n_direct:
+            return torch.mm(inputs.joint, self.weight, out=out)
+        return product(inputs.joint, self.weight, low_precision=self.low_precision, out=out)
 
     def add_gradient(self, inputs: LayerInputs, gradient: Tensor) -> None:
-        if self.low_precision:
-            self.gradient.add_(low_precision_product(inputs.transposed, gradient))
-        else:
+        if len(gradient) < self.n_direct:
             self.gradient.addmm_(inputs.transposed, gradient)
+        else:
+            add_product(self.gradient, inputs.transposed, gradient, low_precision=self.low_precision)
 
     def pull(self, gradient: Tensor) -> Tensor:
-        return self.product(gradient, self.slope)
+        if len(gradient) < self.n_direct:
+            return torch.mm(gradient, self.slope)
+        return product(gradient, self.slope, low_precision=self.low_precision)
 
 
 class Dense(AffineLayer):
     """Affine map ``x @ weight + bias`` with weight (n_inputs, n_outputs)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight + self.bias
+        return product(x, self.weight) + self.bias
 
     def absorb(self, ratio: Tensor, offset: Tensor) -> None:
         weight = self.weight[: len(ratio)]

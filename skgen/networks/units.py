@@ -14,7 +14,7 @@ from skgen._trace import Pullback
 from skgen.networks.activations import ACTIVATIONS
 from skgen.networks.layered import AffineLayer, BoundLayer, LayeredNetwork, LayerInputs
 from skgen.networks.mlp import Dense
-from skgen.networks.products import low_precision_product
+from skgen.networks.products import product
 
 
 class BoundUnitDense(BoundLayer):
@@ -29,29 +29,32 @@ class BoundUnitDense(BoundLayer):
         self.n_units, self.n_blocks, self.n_outputs = layer.n_units, layer.n_blocks, len(layer.bias)
         self.weight, self.gradient = self._units(layer.weight.detach()), self._units(layer.weight.grad)
         self.bias, self.bias_gradient = self._units(layer.bias.detach().unsqueeze(0)), layer.bias.grad
-        self.product = low_precision_product if low_precision else torch.bmm
+        self.low_precision = low_precision
 
     def _units(self, columns: Tensor) -> Tensor:
         """(n, n_outputs) as a view (units, n, blocks, size)."""
         viewed: Tensor = columns.unflatten(-1, (self.n_blocks, self.n_units, -1)).permute(2, 0, 1, 3)
         return viewed
 
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        return product(a, b, low_precision=self.low_precision)
+
     def value(self, inputs: LayerInputs, out: Tensor | None = None) -> Tensor:
         x = inputs.values
         out = x.new_empty(len(x), self.n_outputs) if out is None else out
-        product = self.product(x.unflatten(1, (self.n_units, -1)).transpose(0, 1), self.weight.flatten(2))
-        torch.add(product.unflatten(-1, (self.n_blocks, -1)), self.bias, out=self._units(out))
+        value = self._product(x.unflatten(1, (self.n_units, -1)).transpose(0, 1), self.weight.flatten(2))
+        torch.add(value.unflatten(-1, (self.n_blocks, -1)), self.bias, out=self._units(out))
         return out
 
     def add_gradient(self, inputs: LayerInputs, gradient: Tensor) -> None:
         x = inputs.values.unflatten(1, (self.n_units, -1)).permute(1, 2, 0)
-        product = self.product(x, self._units(gradient).flatten(2))
-        self.gradient.add_(product.unflatten(-1, (self.n_blocks, -1)))
+        value = self._product(x, self._units(gradient).flatten(2))
+        self.gradient.add_(value.unflatten(-1, (self.n_blocks, -1)))
         self.bias_gradient.add_(gradient.sum(0))
 
     def pull(self, gradient: Tensor) -> Tensor:
-        product = self.product(self._units(gradient).flatten(2), self.weight.flatten(2).transpose(1, 2))
-        return product.transpose(0, 1).flatten(1)
+        value = self._product(self._units(gradient).flatten(2), self.weight.flatten(2).transpose(1, 2))
+        return value.transpose(0, 1).flatten(1)
 
 
 class UnitDense(AffineLayer):

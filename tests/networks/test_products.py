@@ -1,16 +1,124 @@
+import math
+
+import pytest
 import torch
 
-from skgen.networks.products import low_precision_product
+from skgen.networks import products
+from skgen.networks.products import add_product, product, shifted_product
 from tests.parts import normal
+
+SIZES = (37, 45, 51)
+ROUNDING = 50 * 2.0**-24
+
+
+@pytest.fixture(params=["torch", "large"])
+def routine(request, monkeypatch):
+    """Products by torch, and by the routine for large ones, which runs on every processor."""
+    monkeypatch.setattr(products, "_least", math.inf if request.param == "torch" else 1)
+    return request.param
+
+
+def as_rows(x):
+    return x.contiguous()
+
+
+def with_gaps(x):
+    wide = torch.full((len(x), x.shape[1] + 9), math.nan)
+    wide[:, : x.shape[1]] = x
+    return wide[:, : x.shape[1]]
+
+
+def transposed(x):
+    return x.t().contiguous().t()
+
+
+def transposed_with_gaps(x):
+    return with_gaps(x.t()).t()
+
+
+def every_other(x):
+    return torch.stack([x, torch.full_like(x, math.nan)], -1)[..., 0]
+
+
+LAYOUTS = [as_rows, with_gaps, transposed, transposed_with_gaps, every_other]
+
+
+def pair(generator, **changes):
+    n, k, m = SIZES
+    return tuple(normal(*shape, generator=generator, dtype=torch.float32, **changes) for shape in ((n, k), (k, m)))
+
+
+def assert_product(value, a, b):
+    """Equal up to the rounding of sums of k float32 products."""
+    a, b = a.double(), b.double()
+    assert ((value.double() - a @ b).abs() <= ROUNDING * (a.abs() @ b.abs())).all()
 
 
 def test_a_product_has_the_error_of_eight_bits_and_the_dtype_of_its_arguments(generator):
-    a, b = (normal(*shape, generator=generator, dtype=torch.float32) for shape in ((6, 5), (5, 7)))
-    product = low_precision_product(a, b)
-    assert product.dtype == torch.float32
-    assert not torch.equal(product, a @ b)
+    a, b = pair(generator)
+    value = product(a, b, low_precision=True)
+    assert value.dtype == torch.float32
+    assert not torch.equal(value, a @ b)
     # Both arguments and the result are rounded, by 2^-9 relative each.
-    assert ((product - a @ b).abs() <= 3 * 2.0**-8 * (a.abs() @ b.abs())).all()
-    out = torch.empty_like(product)
-    assert low_precision_product(a, b, out=out) is out
-    assert torch.equal(out, product)
+    assert ((value - a @ b).abs() <= 3 * 2.0**-8 * (a.abs() @ b.abs())).all()
+    out = torch.empty_like(value)
+    assert product(a, b, low_precision=True, out=out) is out
+    assert torch.equal(out, value)
+
+
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("left", LAYOUTS)
+def test_products_of_any_layout(routine, left, right, generator):
+    a, b = pair(generator)
+    assert_product(product(left(a), right(b)), a, b)
+
+
+def test_products_are_written_to_memory_with_gaps(routine, generator):
+    a, b = pair(generator)
+    out = with_gaps(torch.empty(len(a), b.shape[1]))
+    assert product(a, b, out=out) is out
+    assert_product(out, a, b)
+
+
+def test_products_keep_leading_axes(routine, generator):
+    a, b = pair(generator)
+    stacked = torch.stack([a, 2 * a, -a])
+    assert_product(product(stacked, b)[1], 2 * a, b)
+    batched = torch.stack([b, b + 1, b])
+    assert_product(product(stacked, batched)[1], 2 * a, b + 1)
+
+
+def test_products_are_added_and_shifted(routine, generator):
+    a, b = pair(generator)
+    total = torch.ones(len(a), b.shape[1])
+    assert add_product(total, a, b, alpha=0.5) is total
+    torch.testing.assert_close(total, 1 + 0.5 * (a @ b))
+    offset = torch.arange(b.shape[1], dtype=torch.float32)
+    torch.testing.assert_close(shifted_product(offset, a, b, alpha=-2.0), offset - 2 * (a @ b))
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 7), (6, 0, 7), (6, 5, 0), (1, 1, 1), (1, 300, 1)])
+def test_products_of_few_numbers(routine, shape):
+    n, k, m = shape
+    assert torch.equal(product(torch.ones(n, k), torch.ones(k, m)), torch.full((n, m), float(k)))
+
+
+def test_other_numbers_are_left_to_torch(routine, generator):
+    a, b = (x.double() for x in pair(generator))
+    assert torch.equal(product(a, b), a @ b)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert product(a.float(), b.float()).dtype == torch.bfloat16
+
+
+def test_derivatives_of_products_are_products(routine, generator):
+    a, b = (x.requires_grad_() for x in pair(generator))
+
+    def value(multiply):
+        """A function of first derivatives, so that its own derivatives are second ones."""
+        first = torch.autograd.grad(multiply(a, b).sin().sum(), (a, b), create_graph=True)
+        return torch.autograd.grad(sum(x.square().sum() for x in first), (a, b))
+
+    for ours, exact in zip(value(product), value(torch.matmul), strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-2)
+    (only,) = torch.autograd.grad(product(a.detach(), b).sum(), b)
+    torch.testing.assert_close(only, a.detach().sum(0).unsqueeze(1).expand_as(b))
