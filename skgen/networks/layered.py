@@ -105,7 +105,7 @@ class Workspace:
             self.inputs.append(LayerInputs(joint, joint[:, :-1], joint.t()))
         self.padded_output = like.new_zeros(n_rows, n_padded)
         self.padded_gradient = torch.zeros_like(self.padded_output)
-        self.output = self.padded_output[:, :n_outputs]
+        self.output = like.new_empty(n_rows, n_outputs) if n_padded > n_outputs else self.padded_output
         self.gradient = self.padded_gradient[:, :n_outputs]
 
 
@@ -206,6 +206,8 @@ class LayeredNetwork(Network):
                 for i, layer in enumerate(layers[:-1])
             ]
             layers[-1].value(inputs[-1], space.padded_output)
+            if padded:
+                space.output.copy_(space.padded_output[:, : sizes[-1]])
 
             def pullback(gradient: Tensor) -> Tensor | None:
                 if not (input_gradient or parameter_gradient):
