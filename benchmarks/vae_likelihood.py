@@ -325,7 +325,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--epochs", type=int, help="most epochs (2000 on CUDA, 27 on a CPU)")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--sides", nargs="+", choices=TRAIN, default=list(TRAIN))
     parser.add_argument("--draws", type=int, default=5000)
     parser.add_argument("--rows-train", type=int, default=_mnist.N_TRAIN, help="fewer for a trial")
@@ -349,14 +349,14 @@ def main():
     print(settings, flush=True)
     options.state.mkdir(parents=True, exist_ok=True)
     trained = {side: [] for side in options.sides}
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for side in options.sides:
             trained[side].append(trained_model(side, settings, seed, options.state, X, X_val))
     report_curves(trained)
     measured = {side: [] for side in options.sides}
-    for seed in range(options.seeds):
+    for i, seed in enumerate(options.seeds):
         for side in options.sides:
-            measured[side].append(measure(side, seed, trained[side][seed], settings, options, X_test))
+            measured[side].append(measure(side, seed, trained[side][i], settings, options, X_test))
     report_likelihood(measured)
 
 

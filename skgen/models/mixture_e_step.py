@@ -5,6 +5,7 @@ from torch import Tensor
 
 from skgen._exact_model import Statistics
 from skgen.distributions.covariance import Covariance
+from skgen.networks.products import add_product, product, shifted_product
 
 SMALLEST_LOG = {torch.float64: -300.0, torch.float32: -80.0}
 """Log-responsibilities are cut here: smaller ones change nothing, and subnormal numbers are slow to multiply."""
@@ -31,7 +32,7 @@ def summed(r: Tensor, x: Tensor) -> Tensor:
     """The product of (K, rows) with (rows, width), by parts where the result is too small to share out over threads."""
     rows = len(x)
     if len(r) * x.shape[1] > SMALL or rows % PARTS:
-        return r @ x
+        return product(r, x)
     parts = x.unflatten(0, (PARTS, rows // PARTS))
     return torch.bmm(r.unflatten(1, (PARTS, rows // PARTS)).transpose(0, 1), parts).sum(0)
 
@@ -61,10 +62,10 @@ class Products:
     def __call__(self, x: Tensor, weight: Tensor | None) -> tuple[Statistics, Tensor]:
         """Statistics of rows (rows, features) and the sum of weight times log p(x)."""
         offset, linear, quadratic = self._factors(x.dtype)
-        joint = torch.addmm(offset, linear, x.T, out=self._buffer("joint", len(linear), x))
+        joint = shifted_product(offset, linear, x.T, out=self._buffer("joint", len(linear), x))
         if not self.covariance.tied:
             phi = self.covariance.phi(x, self._buffer("phi", quadratic.shape[1], x))
-            joint.addmm_(quadratic, phi)
+            add_product(joint, quadratic, phi)
         r, value = normalized(joint, weight)
         statistics = {"weight": r.sum(1), "first": summed(r, x)}
         if not self.covariance.tied:

@@ -68,13 +68,24 @@ def add_product(total: Tensor, a: Tensor, b: Tensor, *, low_precision: bool = Fa
     return total.addmm_(a, b, alpha=alpha)
 
 
-def shifted_product(offset: Tensor, a: Tensor, b: Tensor, *, low_precision: bool = False, alpha: float = 1.0) -> Tensor:
-    """``offset + alpha * a @ b`` of an offset (m,), a (n, k) and b (k, m), with a gradient."""
+def shifted_product(
+    offset: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    low_precision: bool = False,
+    alpha: float = 1.0,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``offset + alpha * a @ b`` of an offset (m,) or (n, 1), a (n, k) and b (k, m).
+
+    With a gradient, unless it is written to ``out``, (n, m).
+    """
     if low_precision or _is_large(a, b):
         value = product(a, b, low_precision=low_precision)
         tracked = torch.is_grad_enabled() and (value.requires_grad or offset.requires_grad)
-        return torch.add(offset, value, alpha=alpha, out=None if tracked else value)
-    return torch.addmm(offset, a, b, alpha=alpha)
+        return torch.add(offset, value, alpha=alpha, out=out if tracked or out is not None else value)
+    return torch.addmm(offset, a, b, alpha=alpha, out=out)
 
 
 def _is_large(a: Tensor, b: Tensor) -> bool:

@@ -95,6 +95,19 @@ def test_products_are_added_and_shifted(routine, generator):
     torch.testing.assert_close(total, 1 + 0.5 * (a @ b))
     offset = torch.arange(b.shape[1], dtype=torch.float32)
     torch.testing.assert_close(shifted_product(offset, a, b, alpha=-2.0), offset - 2 * (a @ b))
+    column = torch.arange(len(a), dtype=torch.float32).unsqueeze(1)
+    assert shifted_product(column, a, b, out=total) is total
+    torch.testing.assert_close(total, column + a @ b)
+
+
+def test_shifted_products_have_gradients(routine, generator):
+    a, b = (x.requires_grad_() for x in pair(generator))
+    offset = torch.zeros(b.shape[1], requires_grad=True)
+    ours = torch.autograd.grad(shifted_product(offset, a, b, alpha=3.0).sin().sum(), (offset, a, b))
+    exact = torch.autograd.grad((offset + 3 * (a @ b)).sin().sum(), (offset, a, b))
+    torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-3)
+    (only,) = torch.autograd.grad(shifted_product(offset, a.detach(), b.detach()).sum(), offset)
+    torch.testing.assert_close(only, torch.full_like(offset, len(a)))
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 7), (6, 0, 7), (6, 5, 0), (1, 1, 1), (1, 300, 1)])
