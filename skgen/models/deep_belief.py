@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from skgen.distributions.bernoulli import bernoulli_draw
 from skgen.models.energy import BoltzmannMachine, RestrictedBoltzmannMachine
+from skgen.networks.products import product
 
 
 def visible_log_prob(machine: BoltzmannMachine, v: Tensor, h: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def add_generation_gradient(
     """Add the gradient of minus the mean of log p(v | h) to ``.grad``; weights are those of rows."""
     features = machine.features(v)
     deviation = _averaged(features - machine.visible.mean(machine.visible_field(h)), weight)
-    _add(machine.weight, h.t() @ deviation)
+    _add(machine.weight, product(h.t(), deviation))
     if machine.log_scale is None:
         _add(machine.visible_bias, deviation.sum(0))
         return
@@ -46,7 +47,7 @@ def add_recognition_gradient(
 ) -> None:
     """Add the gradient of minus the mean of log p(h | v) to ``.grad``, that by the scale of v apart."""
     deviation = _averaged(h - machine.hidden_mean(v), weight)
-    _add(machine.weight, deviation.t() @ machine.features(v))
+    _add(machine.weight, product(deviation.t(), machine.features(v)))
     _add(machine.hidden_bias, deviation.sum(0))
 
 

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 from skgen._trace import Pullback, Tracer
 from skgen.networks.base import Network
 from skgen.networks.mlp import MLP
+from skgen.networks.products import product
 
 FEATURES_PER_SCALE = 64
 
@@ -59,7 +60,7 @@ class RandomFeatureMLP(Network):
         self.phases.copy_(2 * torch.pi * uniform[1].flatten())
 
     def _angles(self, x: Tensor) -> Tensor:
-        return x @ self.frequencies + self.phases
+        return product(x, self.frequencies) + self.phases
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         outputs: Tensor = self.network(torch.cat([x, self._angles(x).cos()], -1), generator)
@@ -81,7 +82,7 @@ class RandomFeatureMLP(Network):
                 if to_inputs is None:
                     return None
                 to_x, to_features = to_inputs.split([self.n_inputs, len(self.phases)], -1)
-                to_rows: Tensor = to_x - (to_features * angles.sin()) @ self.frequencies.mT
+                to_rows: Tensor = to_x - product(to_features * angles.sin(), self.frequencies.mT)
                 return to_rows
 
             return outputs, pullback
