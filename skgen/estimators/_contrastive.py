@@ -46,7 +46,7 @@ class ContrastiveLoss(Loss):
         with torch.no_grad():
             self.hidden_center = model.hidden_mean(self._typical_row().unsqueeze(0)).squeeze(0).clone()
         self.learns_scale = isinstance(model.log_scale, torch.nn.Parameter)
-        self.bounded = model.visible.scaled and model.hidden.unbounded
+        self.bounded = self.waits = model.visible.scaled and model.hidden.unbounded
 
     @property
     def scheduled(self):

@@ -179,9 +179,13 @@ def standardizer(standardization, rows):
 
 
 def _resident(rows, device):
-    """Whether rows are moved to the device once and for all."""
+    """Whether rows are moved to the device once and for all; sparse ones are not."""
+    if not isinstance(rows, torch.Tensor):
+        return False
     if device.type == "cuda":
-        return rows.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+        # Memory that torch holds in reserve is free, but not to the driver.
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return rows.nbytes < GPU_SHARE * (torch.cuda.mem_get_info(device)[0] + reserve)
     return device.type == "mps" and rows.dtype == torch.float32  # it has no float64
 
 

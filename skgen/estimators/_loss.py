@@ -45,6 +45,8 @@ class Loss(ABC):
     """Name of the reported mean that progress is measured by; higher is better."""
     scheduled: dict = {}
     """What changes from epoch to epoch, by its name in a record."""
+    waits = False
+    """Whether a step waits for values of its own, so that a GPU cannot record it."""
 
     @abstractmethod
     def __call__(self, batch, generator):

@@ -76,13 +76,14 @@ class TrainingRun(Run):
         self.span = 0, settings.max_iter
         self.settings = settings
         self.solver = settings.solver if solver is None else solver
-        self.step = gradient_step(loss, parameters, settings) if step is None else step
-        if batches.device.type == "cuda" and isinstance(self.step, GradientStep) and not self.step.line_search:
-            n_rows = min(batches.batch_size, batches.n_rows)
+        self.step = step = gradient_step(loss, parameters, settings) if step is None else step
+        waits = loss.waits or any(getattr(part, "waits", False) for part in model.modules())
+        if batches.device.type == "cuda" and isinstance(step, GradientStep) and not (step.line_search or waits):
+            # Nothing here asks the run, which would hold itself and a device's memory beyond its end.
             self.step = GraphedStep(
-                self.step,
-                lambda: (*loss.scheduled.values(), self.step.learning_rate),
-                n_rows=n_rows,
+                step,
+                lambda: tuple(loss.scheduled.values()),
+                n_rows=min(batches.batch_size, batches.n_rows),
                 buffers=lambda: loss.buffers().values(),
             )
 

@@ -28,10 +28,13 @@ class Network(nn.Module, ABC):
         Share of hidden units that training drops.
     shared_masks : bool
         Whether rows share their dropout masks, so that a row's weight in a loss means its repetition.
+    waits : bool
+        Whether training waits for values of its own, so that a GPU cannot record it.
     """
 
     dropout = 0.0
     shared_masks = False
+    waits = False
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()

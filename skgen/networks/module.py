@@ -64,7 +64,8 @@ class ModuleNetwork(FramedNetwork):
         self.factory = factory
         self.module = self._made(0)
         self._widest = n_outputs
-        self.draws = self._probed()
+        # The seed of what it draws is a number that the host waits for.
+        self.draws = self.waits = self._probed()
         # A module's own masks are unknown; what matters to solvers is whether there are any.
         self.dropout = float(self.draws)
 

@@ -47,7 +47,8 @@ class MixturePrior(Prior):
         return 4 * self.n_clusters + 4 * self.n_components
 
     def _log_scale(self) -> Tensor:
-        return 0.5 * torch.logaddexp(self.raw, self.raw.new_tensor(math.log(self.floor)))
+        # Filled on the device: a number sent there would keep a GPU from recording the step.
+        return 0.5 * torch.logaddexp(self.raw, self.raw.new_full((), math.log(self.floor)))
 
     def _set(self, log_weights: Tensor, mean: Tensor, variance: Tensor, least: float) -> None:
         """Take these values; variances stay above the floor by so many times the floor."""

@@ -10,6 +10,8 @@ from skgen.training.flat import Flat
 
 Gradient = Callable[[], Tensor]
 """Fills the flat gradient of the loss and returns the loss, a scalar."""
+Rate = float | Tensor
+"""A learning rate: a number, or a tensor () on the parameters' device, float32, that a recorded step reads anew."""
 
 
 class Optimizer(ABC):
@@ -41,7 +43,7 @@ class Optimizer(ABC):
         return float(torch.linalg.vector_norm(self.parameters.gradient))
 
     @abstractmethod
-    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
+    def step(self, gradient: Gradient, learning_rate: Rate, *, again: bool = False) -> None:
         """One update; ``gradient`` may be called more than once by a line search.
 
         ``again`` says that neither the loss nor the parameters and their gradient have changed since the last step, so

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgen.training.base import Gradient, Optimizer
+from skgen.training.base import Gradient, Optimizer, Rate
 from skgen.training.flat import Flat
 from skgen.training.line_search import Trial, hessian_product, newton_direction, strong_wolfe
 
@@ -52,7 +52,7 @@ class LineSearch(Optimizer, ABC):
     def advance(self) -> None:
         """Nothing: the line search decides on the host, so its kernels run only by ``step``."""
 
-    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
+    def step(self, gradient: Gradient, learning_rate: Rate, *, again: bool = False) -> None:
         parameters, origin = self.parameters, self.parameters.value.clone()
         loss = self.last if again else float(self._evaluate(gradient))
         slope = parameters.gradient.clone()

@@ -12,7 +12,8 @@ WIDE = 128
 """Rows of so many numbers need no padding: of those, products lose less than by gaps between rows."""
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """The next multiple of 16."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -70,14 +71,14 @@ class FlatParameters(Flat):
         for parameter in parameters:
             start = size
             if parameter.dim() == 2:
-                start, columns = _aligned(size), parameter.shape[1]
-                stride = _aligned(columns) if columns < WIDE else columns
+                start, columns = aligned(size), parameter.shape[1]
+                stride = aligned(columns) if columns < WIDE else columns
                 size = start + parameter.shape[0] * stride
             elif parameter.dim() == 1 and len(parameter) == columns:
                 size = start + stride
                 columns = 0
             else:
-                start = _aligned(size)
+                start = aligned(size)
                 size = start + parameter.numel()
                 columns = 0
             places.append((parameter, start, (stride, 1) if parameter.dim() == 2 else _contiguous(parameter)))

@@ -20,12 +20,29 @@ def cuda_capture(function: Callable[[], Scalars], generator: Generator) -> tuple
     """Record into a CUDA graph whose random numbers go on with the generator's from replay to replay."""
     device = generator.device
     with torch.cuda.device(device):  # kernels on any other would run at once instead of being recorded
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(generator)
-        # A recording that fails leaves its stream in force, which the outer context puts right.
-        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=_recording_stream(device)):
-            terms = function()
+        try:
+            graph, terms = _recorded(function, generator)
+        except RuntimeError:
+            # In some versions of torch a recording that fails leaves its generators, torch's global one among them,
+            # unable to draw until a recording of theirs ends well.
+            _recorded(lambda: {"nothing": torch.zeros(1, device=device)}, generator)
+            raise
     return graph.replay, terms
+
+
+def _recorded(function: Callable[[], Scalars], generator: Generator) -> tuple[torch.cuda.CUDAGraph, Scalars]:
+    """The graph of a function's kernels, and its results."""
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    stream = _recording_stream(generator.device)
+    # A recording that fails leaves its stream in force, which the outer context puts right. What other threads ask of
+    # the device meanwhile is theirs.
+    with (
+        torch.cuda.stream(torch.cuda.current_stream()),
+        torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+    ):
+        terms = function()
+    return graph, terms
 
 
 @cache
@@ -37,10 +54,10 @@ def _recording_stream(device: torch.device) -> torch.cuda.Stream:
 class GraphedStep(Wrapped):
     """A gradient step on batches of one shape, recorded at first use and replayed afterwards.
 
-    Numbers that the host decides (learning rate, weight of the KL) are part of a recording: ``key`` names them, and a
-    new key makes a new recording. A batch of another shape, such as the last of an epoch, runs unrecorded. Recording
-    changes nothing: parameters, optimiser, generator and the loss's ``buffers`` go back to where they were. If the
-    device refuses to record, a warning says so and every step runs unrecorded.
+    Numbers that the host decides (weight of the KL) are part of a recording: ``key`` names them, and a new key makes a
+    new recording. The learning rate is a tensor that a recording reads. A batch of another shape, such as the last of
+    an epoch, runs unrecorded. Recording changes nothing: parameters, optimiser, generator and the loss's ``buffers`` go
+    back to where they were. If the device refuses to record, a warning says so and every step runs unrecorded.
     """
 
     def __init__(
@@ -60,6 +77,8 @@ class GraphedStep(Wrapped):
         self.recorded_key: Hashable = None
         self.recordings: dict[bool, tuple[Callable[[], None], Scalars]] = {}
         self.static: Batch | None = None
+        self.rate = torch.zeros((), dtype=torch.float32, device=step.optimizer.parameters.value.device)
+        self.rate_in_force = 0.0
         self.refused = False
 
     def __call__(self, batch: Batch, generator: Generator, *, report: bool = True) -> Scalars:
@@ -71,9 +90,12 @@ class GraphedStep(Wrapped):
         for static, part in zip(self.static, batch, strict=True):
             if static is not None and part is not None:
                 static.copy_(part)
-        if self.recorded_key != self.key():
+        if self.rate_in_force != self.step.learning_rate:
+            self.rate.fill_(self.step.learning_rate)
+            self.rate_in_force = self.step.learning_rate
+        if self.recorded_key != (key := self.key()):
             self.recordings.clear()
-            self.recorded_key = self.key()
+            self.recorded_key = key
         if report not in self.recordings and not self._record(report, generator):
             return self.step(batch, generator, report=report)
         replay, terms = self.recordings[report]
@@ -97,7 +119,7 @@ class GraphedStep(Wrapped):
                 buffer.copy_(before)
 
         def run() -> Scalars:
-            return self.step(static, generator, report=report)
+            return self.step(static, generator, report=report, learning_rate=self.rate)
 
         try:
             for _ in range(WARM_UPS):
@@ -106,8 +128,9 @@ class GraphedStep(Wrapped):
             self.recordings[report] = self.capture(run, generator)
         except RuntimeError as error:
             self.refused = True
+            reason = error.__context__ or error  # the end of a recording that failed raises an error of its own
             warnings.warn(
-                f"The device could not record a training step ({error}); steps run one kernel at a time, slower.",
+                f"The device could not record a training step ({reason}); steps run one kernel at a time, slower.",
                 RuntimeWarning,
                 stacklevel=2,
             )

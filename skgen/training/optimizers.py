@@ -7,13 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgen.training.base import Gradient, Optimizer
+from skgen.training.base import Gradient, Optimizer, Rate
 from skgen.training.descent import ConjugateGradients, TruncatedNewton
-from skgen.training.flat import Flat
+from skgen.training.flat import Flat, aligned
 from skgen.training.quasi_newton import BFGS, LBFGS
 
 FLUSH_EVERY = 100
 FLUSH_BELOW = 1e-30
+PIECES = {"cuda": 32}
+"""Into how many pieces a long vector is cut for the kernel of Adam, by device. On a GPU one group of threads updates
+2^16 numbers of a tensor or fewer, so that a whole vector of a small model would leave most of the device idle."""
+SMALLEST_PIECE = 4096
 
 
 class FirstOrder(Optimizer, ABC):
@@ -32,14 +36,14 @@ class FirstOrder(Optimizer, ABC):
         self.moments = [torch.zeros_like(parameters.value) for _ in range(self.n_moments)]
 
     @abstractmethod
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, learning_rate: Rate) -> None:
         """Update the values from gradient and moments, weight decay included."""
 
     def _add_decay(self) -> None:
         if self.decay is not None:
             self.parameters.gradient.addcmul_(self.parameters.value, self.decay)
 
-    def step(self, gradient: Gradient, learning_rate: float, *, again: bool = False) -> None:
+    def step(self, gradient: Gradient, learning_rate: Rate, *, again: bool = False) -> None:
         self._filled(gradient)
         if self.max_grad_norm is not None:
             norm = torch.linalg.vector_norm(self.parameters.gradient)
@@ -68,6 +72,12 @@ class FirstOrder(Optimizer, ABC):
             moment.copy_(state[f"moment_{i}"])
 
 
+def _cut(vector: Tensor) -> list[Tensor]:
+    """A vector in the pieces that its device updates fastest."""
+    length = aligned(-(-len(vector) // PIECES.get(vector.device.type, 1)))
+    return list(vector.split(max(length, SMALLEST_PIECE)))
+
+
 class Adam(FirstOrder):
     """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980); weight decay is added to the gradient.
 
@@ -78,16 +88,22 @@ class Adam(FirstOrder):
     betas = 0.9, 0.999
     """Decay of the averages of the gradient and of its square."""
 
-    def _update(self, learning_rate: float) -> None:
+    def __init__(self, parameters: Flat, **options: Any) -> None:
+        super().__init__(parameters, **options)
+        vectors = parameters.value, parameters.gradient, *self.moments
+        self.pieces = [_cut(vector) for vector in vectors]
+
+    def _update(self, learning_rate: Rate) -> None:
         self._add_decay()
         self.count.add_(1)
+        values, gradients, means, squares = self.pieces
         torch._fused_adam_(
-            [self.parameters.value],
-            [self.parameters.gradient],
-            self.moments[:1],
-            self.moments[1:],
+            values,
+            gradients,
+            means,
+            squares,
             [],
-            [self.count],
+            [self.count] * len(values),
             lr=learning_rate,
             beta1=self.betas[0],
             beta2=self.betas[1],
@@ -113,9 +129,13 @@ class AdamW(Adam):
     def _add_decay(self) -> None:
         """Nothing is added to the gradient."""
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, learning_rate: Rate) -> None:
+        value = self.parameters.value
         if self.decay is not None:
-            self.parameters.value.addcmul_(self.parameters.value, self.decay, value=-learning_rate)
+            if isinstance(learning_rate, Tensor):
+                value.addcmul_(value, self.decay * -learning_rate)
+            else:
+                value.addcmul_(value, self.decay, value=-learning_rate)
         super()._update(learning_rate)
 
 
@@ -133,7 +153,7 @@ class SGD(FirstOrder):
         vectors = parameters.value, parameters.gradient, self.moments[0]
         self.parts = [[[vector[span] for span in spans] for vector in vectors] for spans in parameters.spans()]
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, learning_rate: Rate) -> None:
         for (values, gradients, moments), decay in zip(self.parts, (self.weight_decay, 0.0), strict=True):
             if not values:
                 continue

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Generator, Tensor
 
-from skgen.training.base import Optimizer
+from skgen.training.base import Optimizer, Rate
 from skgen.training.batches import Batch
 from skgen.training.flat import Flat
 
@@ -53,8 +53,19 @@ class GradientStep(Step):
         self.learning_rate = learning_rate
         self.line_search = optimizer.line_search
 
-    def __call__(self, batch: Batch, generator: Generator, *, report: bool = True, again: bool = False) -> Scalars:
-        """As documented by the base class; ``again``: on the batch of the last call, with nothing changed since."""
+    def __call__(
+        self,
+        batch: Batch,
+        generator: Generator,
+        *,
+        report: bool = True,
+        again: bool = False,
+        learning_rate: Rate | None = None,
+    ) -> Scalars:
+        """As documented by the base class; ``again``: on the batch of the last call, with nothing changed since.
+
+        A learning rate that is given takes the place of the step's.
+        """
         gradient = self.optimizer.parameters.gradient
         terms: Scalars = {}
 
@@ -65,7 +76,7 @@ class GradientStep(Step):
                 terms.update(compute_terms())
             return compute_loss() if self.optimizer.line_search else gradient
 
-        self.optimizer.step(evaluate, self.learning_rate, again=again)
+        self.optimizer.step(evaluate, self.learning_rate if learning_rate is None else learning_rate, again=again)
         return terms
 
     def state(self) -> dict[str, Tensor]:

@@ -202,6 +202,29 @@ def test_the_gradient_is_that_of_finite_differences(prior, likelihood, posterior
     torch.testing.assert_close((4 * fine - coarse) / 3, exact, rtol=1e-7, atol=1e-8 * (1 + abs(loss)))
 
 
+@cells("elbo", "dreg", crossed=False)
+def test_a_step_waits_for_no_value_and_sends_none_so_that_a_gpu_records_it(
+    prior, likelihood, posterior, name, generator, monkeypatch
+):
+    objective = OBJECTIVES[name]()
+    options = {"n_draws": 3, "weighted": True, "closed_kl": not objective.needs_log_weights}
+    cell = Cell(prior, likelihood, posterior, objective, generator, **options)
+    loss = TermsLoss(cell.trace, objective, lambda n_rows, generator: cell.noise, offset=0.0, tile=ROWS)
+
+    def step():
+        report, value = loss(Batch(cell.x, cell.weight), None)
+        return report(), value()
+
+    def waits(*arguments, **options):
+        raise AssertionError("A GPU would have to wait for the host, or the host for the GPU.")
+
+    with torch.no_grad():
+        step()
+        for method in ("item", "tolist", "cpu", "nonzero", "new_tensor", "__bool__", "__float__", "__int__"):
+            monkeypatch.setattr(torch.Tensor, method, waits)
+        step()
+
+
 @cells(*OBJECTIVES)
 def test_tiles_add_up_to_the_whole_batch(prior, likelihood, posterior, name, generator):
     objective = OBJECTIVES[name]()

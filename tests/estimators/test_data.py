@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 
 from skgen import VariationalAutoencoder
-from skgen.estimators._data import hold_out, numbered, weighted_rows
+from skgen.estimators._data import _resident, hold_out, numbered, weighted_rows
+from skgen.estimators._sparse import as_rows
 from skgen.likelihoods import LIKELIHOODS, Gaussian
 from tests.estimators.configurations import NETWORKS, ROUNDED, configured, rows, vae
 
@@ -247,6 +249,16 @@ def test_an_absent_device_is_refused_with_what_is_present(monkeypatch):
         with pytest.raises(ValueError, match=rf"device='{device}' is not present; available: \['cpu'\]"):
             vae(device=device).fit(rows())
     vae(device="auto").fit(rows())
+
+
+def test_rows_live_on_a_gpu_where_they_take_less_than_half_of_what_is_free_unless_they_are_sparse(monkeypatch):
+    device = torch.device("cuda")
+    for name, value in {"mem_get_info": (1000, 4000), "memory_reserved": 600, "memory_allocated": 200}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert _resident(torch.zeros(699, dtype=torch.uint8), device)
+    assert not _resident(torch.zeros(700, dtype=torch.uint8), device)
+    assert not _resident(torch.zeros(1), torch.device("cpu"))
+    assert not _resident(as_rows(csr_array(np.eye(2))), device)
 
 
 def test_a_model_fitted_elsewhere_answers_on_the_cpu(monkeypatch):

@@ -1,6 +1,9 @@
 """How fits run: weights of rows, validation rows, stopping, warnings, warm starts."""
 
+import gc
 import warnings
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from skgen import VariationalAutoencoder
 from skgen.estimators._networks import NetworkEstimator
+from skgen.estimators._training import TrainingRun
 from skgen.likelihoods import Gaussian
-from tests.estimators.configurations import IMPLICIT, NETWORKS, ROUNDED, configured, rows, vae
+from skgen.training.graphs import GraphedStep
+from skgen.training.steps import GradientStep
+from tests.estimators.configurations import IMPLICIT, MACHINES, NETWORKS, ROUNDED, configured, rows, vae
 
 pytestmark = [pytest.mark.filterwarnings(each) for each in ("ignore::sklearn.exceptions.ConvergenceWarning", ROUNDED)]
 
@@ -60,6 +67,67 @@ def first_gradient(estimator, monkeypatch, X, sample_weight=None):
         patch.setattr(NetworkEstimator, "_start", spy)
         estimator.fit(X, sample_weight=sample_weight)
     return np.stack(gradients)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """A function that is called with each run as it would be with its batches on a GPU; set its entry."""
+    look = {}
+    begin = TrainingRun.__init__
+
+    def spy(self, model, parameters, loss, batches, **options):
+        begin(self, model, parameters, loss, batches, **options)
+        places = SimpleNamespace(device=torch.device("cuda"), batch_size=10, n_rows=40)
+        again = object.__new__(TrainingRun)
+        begin(again, model, parameters, loss, places, **options)
+        look["at"](again)
+
+    monkeypatch.setattr(TrainingRun, "__init__", spy)
+    return look
+
+
+def test_a_run_on_a_gpu_records_its_steps_and_ends_with_the_last_reference_to_it(on_a_gpu):
+    runs = []
+
+    def look(run):
+        assert isinstance(run.step, GraphedStep)
+        assert run.step.key() == tuple(run.loss.scheduled.values())
+        runs.append(weakref.ref(run))
+
+    on_a_gpu["at"] = look
+    gc.disable()
+    try:
+        vae().fit(rows())
+        assert runs[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        vae(network=lambda n, m: nn.Sequential(nn.Linear(n, m), nn.Dropout(0.1))),
+        configured("rbm-gaussian-relu"),
+        vae(hidden_layer_sizes=(), solver="lbfgs"),
+    ],
+    ids=["module", "machine", "line-search"],
+)
+def test_steps_that_wait_for_values_are_not_recorded(estimator, on_a_gpu):
+    kinds = []
+    on_a_gpu["at"] = lambda run: kinds.append(type(run.step))
+    estimator.fit(rows())
+    assert kinds == [GradientStep]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", [*NETWORKS, *MACHINES])
+@pytest.mark.parametrize("batch_size", [16, 100])
+@pytest.mark.filterwarnings("error:The device could not record")
+def test_a_gpu_learns_what_it_records(name, batch_size):
+    model = configured(name, device="cuda")
+    model = model if "lbfgs" in name else model.set_params(batch_size=batch_size)
+    assert np.isfinite(model.fit(rows()).score(rows()))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from skgen.training import optimizers
 from skgen.training.flat import FlatParameters, FlatVector
 from skgen.training.optimizers import FLUSH_BELOW, FLUSH_EVERY, SOLVERS, FirstOrder
 from tests.oracles import process_state
@@ -64,6 +65,22 @@ class Run:
             for _ in range(n_steps):
                 self.optimizer.step(self.gradient, learning_rate)
         return self
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw"])
+def test_pieces_are_updated_as_the_whole(solver, monkeypatch):
+    whole = Run(solver, weight_decay=0.1).steps(N_STEPS)
+    monkeypatch.setattr(optimizers, "PIECES", {"cpu": 32})
+    monkeypatch.setattr(optimizers, "SMALLEST_PIECE", 1)
+    run = Run(solver, weight_decay=0.1)
+    assert len(run.optimizer.pieces[0]) > 1
+    assert torch.equal(run.steps(N_STEPS).flat.value, whole.flat.value)
+
+
+@pytest.mark.parametrize("solver", FIRST_ORDER)
+def test_a_learning_rate_may_be_a_tensor(solver):
+    number, tensor = (Run(solver, weight_decay=0.1).steps(N_STEPS, rate) for rate in (2**-5, torch.tensor(2**-5)))
+    torch.testing.assert_close(tensor.flat.value, number.flat.value, rtol=1e-12, atol=1e-12)
 
 
 @every_first_order
