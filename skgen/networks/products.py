@@ -2,7 +2,7 @@
 
 torch multiplies float32 matrices by MKL, which keeps AVX-512 for processors of its own maker. On others oneDNN, also
 part of torch, is about twice as fast once its call of some 10 microseconds has paid. Which of them takes a product
-depends on its shape and on the processor only, so that results repeat bit by bit.
+depends on its shape, on its layout in memory and on the processor only, so that results repeat bit by bit.
 """
 
 import math
@@ -12,10 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 LEAST_MULTIPLICATIONS = 2**22
 """From so many on a product goes to oneDNN, where that is the faster."""
-BLOCK = 16
+LEAST_WIDTH = 64
+"""With so many rows or columns of one argument a copy of the other pays."""
+NARROW = 4
+"""A transpose with so many times more rows than the other has columns is better left in place."""
+MOST_EXACT_ROWS = 512
+"""Batches for training have fewer rows, and come again; of other numbers of rows there is no end."""
 
 
 def _maker() -> str:
@@ -55,9 +61,11 @@ def product(a: Tensor, b: Tensor, *, low_precision: bool = False, out: Tensor | 
         value = (a.bfloat16() @ b.bfloat16()).to(a.dtype)
         return value if out is None else out.copy_(value)
     if _is_large(a, b):
-        tracked = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-        value = (_LargeProduct.apply if tracked else _large)(a.flatten(0, -2), b)
-        return value.view(*a.shape[:-1], -1) if out is None else out.copy_(value)
+        multiply = _LargeProduct.apply if _is_tracked(a, b) else _large
+        value = multiply(a if a.dim() == 2 else a.reshape(-1, a.shape[-1]), b)
+        if out is not None:
+            return out.copy_(value)
+        return value if a.dim() == 2 else value.view(*a.shape[:-1], -1)
     return torch.matmul(a, b, out=out)
 
 
@@ -84,7 +92,8 @@ def shifted_product(
     if low_precision or _is_large(a, b):
         value = product(a, b, low_precision=low_precision)
         tracked = torch.is_grad_enabled() and (value.requires_grad or offset.requires_grad)
-        return torch.add(offset, value, alpha=alpha, out=out if tracked or out is not None else value)
+        reused = None if tracked else value
+        return torch.add(offset, value, alpha=alpha, out=reused if out is None else out)
     return torch.addmm(offset, a, b, alpha=alpha, out=out)
 
 
@@ -95,35 +104,71 @@ def _is_large(a: Tensor, b: Tensor) -> bool:
         and a.dtype == b.dtype == torch.float32
         and a.device.type == b.device.type == "cpu"
         and b.dim() == 2
+        and (b.shape[1] >= LEAST_WIDTH or a.is_contiguous())
+        and (a.numel() >= LEAST_WIDTH * b.shape[0] or _has_no_gaps(b))
         and not torch.is_autocast_enabled("cpu")
     )
 
 
+def _is_tracked(*tensors: Tensor) -> bool:
+    """Whether derivatives by these are kept, backward or forward."""
+    backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return backward or any(unpack_dual(tensor).tangent is not None for tensor in tensors)
+
+
+def _has_no_gaps(b: Tensor) -> bool:
+    return b.is_contiguous() or b.t().is_contiguous()
+
+
 def _large(a: Tensor, b: Tensor) -> Tensor:
-    """The product by oneDNN of a, rows with or without gaps between them or the transpose of such, and any b."""
+    """The product by oneDNN, which takes rows without gaps, and b or its transpose without gaps."""
+    if a.stride(1) != 1 and NARROW * b.shape[1] < a.shape[0]:  # b has fewer numbers to be put into another order
+        return _large(b.t(), a.t()).t()
     n_rows = a.shape[0]
-    if a.stride(1) != 1 or a.stride(0) < a.shape[1]:
-        # It would be copied in any case, and some numbers of rows take three times as long as the next multiple of 16.
-        rows = a.new_empty(-(-n_rows // BLOCK) * BLOCK, a.shape[1])
-        rows[n_rows:] = 0
-        rows[:n_rows] = a
-        a = rows
-    if not (b.is_contiguous() or b.t().is_contiguous()):  # gaps there would cost a factor of a thousand
-        b = b.contiguous()
-    value: Tensor = torch.ops.mkldnn._linear_pointwise.default(a, b.t(), None, "none", [], "")
-    return value[:n_rows]
+    n_padded = _rounded(n_rows)
+    if n_padded > n_rows:
+        padded = a.new_zeros(n_padded, a.shape[1])
+        padded[:n_rows] = a
+        a = padded
+    b = b if _has_no_gaps(b) else b.contiguous()  # gaps there would cost a factor of a thousand
+    value: Tensor = torch.ops.mkldnn._linear_pointwise.default(a.contiguous(), b.t(), None, "none", [], "")
+    return value if n_padded == n_rows else value[:n_rows]
+
+
+def _rounded(n: int) -> int:
+    """A number of rows for which oneDNN may keep a program, most of a megabyte: sixteen to a doubling of large ones."""
+    if n <= MOST_EXACT_ROWS:
+        return n
+    step: int = 2 ** (n.bit_length() - 5)
+    return -(-n // step) * step
 
 
 class _LargeProduct(torch.autograd.Function):
-    """The product with its derivatives, which are products again."""
+    """The product by oneDNN with its derivatives, which are products again."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return _large(a, b)
+    def forward(a: Tensor, b: Tensor) -> Tensor:
+        value = _large(a, b)
+        return value.clone() if value._is_view() else value  # autograd lets nobody change a view that it was given
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        a, b = inputs
+        to_a, to_b = ctx.needs_input_grad
+        ctx.save_for_backward(a if to_b else None, b if to_a else None)
+        ctx.save_for_forward(a, b)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
-        to_a, to_b = ctx.needs_input_grad
-        return product(gradient, b.t()) if to_a else None, product(a.t(), gradient) if to_b else None
+        return None if b is None else product(gradient, b.t()), None if a is None else product(a.t(), gradient)
+
+    @staticmethod
+    def jvp(ctx: Any, to_a: Tensor | None, to_b: Tensor | None) -> Tensor:
+        a, b = ctx.saved_tensors
+        parts = ([] if to_a is None else [product(to_a, b)]) + ([] if to_b is None else [product(a, to_b)])
+        return sum(parts[1:], parts[0])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], a: Tensor, b: Tensor) -> tuple[Tensor, int]:
+        return torch.vmap(torch.matmul, in_dims)(a, b), 0

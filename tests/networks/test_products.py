@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from skgen.networks import products
 from skgen.networks.products import add_product, product, shifted_product
@@ -15,6 +16,8 @@ ROUNDING = 50 * 2.0**-24
 def routine(request, monkeypatch):
     """Products by torch, and by the routine for large ones, which runs on every processor."""
     monkeypatch.setattr(products, "_least", math.inf if request.param == "torch" else 1)
+    monkeypatch.setattr(products, "LEAST_WIDTH", 1)
+    monkeypatch.setattr(products, "MOST_EXACT_ROWS", 16)
     return request.param
 
 
@@ -71,6 +74,7 @@ def test_a_product_has_the_error_of_eight_bits_and_the_dtype_of_its_arguments(ge
 def test_products_of_any_layout(routine, left, right, generator):
     a, b = pair(generator)
     assert_product(product(left(a), right(b)), a, b)
+    assert_product(product(left(b.t()), right(a.t())), b.t(), a.t())
 
 
 def test_products_are_written_to_memory_with_gaps(routine, generator):
@@ -86,6 +90,70 @@ def test_products_keep_leading_axes(routine, generator):
     assert_product(product(stacked, b)[1], 2 * a, b)
     batched = torch.stack([b, b + 1, b])
     assert_product(product(stacked, batched)[1], 2 * a, b + 1)
+
+
+def test_the_product_of_a_vector_is_a_vector(routine, generator):
+    a, b = pair(generator)
+    assert_product(product(a[0], b), a[0], b)
+
+
+def test_arguments_are_copied_only_for_products_that_pay_for_it(monkeypatch, generator):
+    taken = []
+    large = products._large
+    monkeypatch.setattr(products, "_least", 1)
+    monkeypatch.setattr(products, "_large", lambda a, b: taken.append(True) or large(a, b))
+
+    def is_large(n, k, m, left=as_rows, right=as_rows):
+        a, b = (normal(*shape, generator=generator, dtype=torch.float32) for shape in ((n, k), (k, m)))
+        taken.clear()
+        assert_product(product(left(a), right(b)), a, b)
+        return bool(taken)
+
+    assert is_large(100, 9, 3)
+    assert is_large(100, 9, 3, right=transposed)
+    assert not is_large(100, 9, 3, left=with_gaps)
+    assert not is_large(100, 9, 3, left=transposed)
+    assert is_large(3, 9, 100, left=transposed)
+    assert not is_large(3, 9, 100, right=with_gaps)
+    assert is_large(100, 9, 100, left=with_gaps, right=every_other)
+
+
+def test_products_and_their_arguments_may_be_changed_in_place(routine, generator):
+    a, b = (x.requires_grad_() for x in pair(generator))
+    scaled = 2 * a
+    value = product(scaled, b.detach())
+    scaled.zero_()  # not needed for the gradient by itself
+    value.mul_(3)
+    assert_product(torch.autograd.grad(value.sum(), a)[0], torch.full((len(a), b.shape[1]), 6.0), b.detach().t())
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:.*torch.jit:DeprecationWarning")
+def test_products_can_be_transformed(routine, generator):
+    a, b = pair(generator)
+    ones = torch.ones(len(a), b.shape[1])
+    by_a = torch.func.vmap(torch.func.grad(lambda row: product(row.unsqueeze(0), b).sum()))(a)
+    torch.testing.assert_close(by_a, ones @ b.t(), rtol=1e-4, atol=1e-4)
+    with dual_level():
+        moving = make_dual(b, b)
+        both, only = (unpack_dual(product(left, moving)).tangent for left in (make_dual(a, 2 * a), a))
+    torch.testing.assert_close((both, only), (3 * (a @ b), a @ b), rtol=1e-4, atol=1e-3)
+
+
+def test_oneDNN_sees_few_numbers_of_rows():
+    rows = range(1, 100_000)
+    rounded = [products._rounded(n) for n in rows]
+    assert all(n <= m <= n * (1 + 1 / 16) for n, m in zip(rows, rounded, strict=True))
+    assert rounded[: products.MOST_EXACT_ROWS] == list(rows[: products.MOST_EXACT_ROWS])
+    assert len(set(rounded[products.MOST_EXACT_ROWS :])) <= 8 * 16
+
+
+def test_a_row_that_is_not_finite_stays_alone(routine, generator):
+    a, b = pair(generator)
+    a[5, 7] = math.inf
+    for layout in LAYOUTS:
+        finite = torch.isfinite(product(layout(a), b))
+        assert not finite[5].any()
+        assert finite[torch.arange(len(a)) != 5].all()
 
 
 def test_products_are_added_and_shifted(routine, generator):
