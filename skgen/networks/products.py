@@ -91,8 +91,7 @@ def shifted_product(
     """
     if low_precision or _is_large(a, b):
         value = product(a, b, low_precision=low_precision)
-        tracked = torch.is_grad_enabled() and (value.requires_grad or offset.requires_grad)
-        reused = None if tracked else value
+        reused = None if _is_tracked(value, offset) else value
         return torch.add(offset, value, alpha=alpha, out=reused if out is None else out)
     return torch.addmm(offset, a, b, alpha=alpha, out=out)
 
