@@ -126,8 +126,9 @@ def _large(a: Tensor, b: Tensor) -> Tensor:
     n_rows = a.shape[0]
     n_padded = _rounded(n_rows)
     if n_padded > n_rows:
-        padded = a.new_zeros(n_padded, a.shape[1])
+        padded = a.new_empty(n_padded, a.shape[1])
         padded[:n_rows] = a
+        padded[n_rows:] = 0
         a = padded
     b = b if _has_no_gaps(b) else b.contiguous()  # gaps there would cost a factor of a thousand
     value: Tensor = torch.ops.mkldnn._linear_pointwise.default(a.contiguous(), b.t(), None, "none", [], "")
