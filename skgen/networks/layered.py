@@ -17,6 +17,11 @@ take the memory that a recorded step works on."""
 ALIGNMENT = 16
 
 
+def aligned(size: int) -> int:
+    """The next multiple of 16: products are up to three times faster of rows with so many numbers."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 class LayerInputs(NamedTuple):
     """Where a layer's inputs are kept for the pullback."""
 
@@ -100,8 +105,7 @@ class Workspace:
         *n_inputs, n_outputs = sizes
         self.inputs: list[LayerInputs] = []
         for n in n_inputs:
-            stride = -(-(n + 1) // ALIGNMENT) * ALIGNMENT
-            joint = like.new_ones(n_rows, stride)[:, : n + 1]
+            joint = like.new_ones(n_rows, aligned(n + 1))[:, : n + 1]
             self.inputs.append(LayerInputs(joint, joint[:, :-1], joint.t()))
         self.padded_output = like.new_zeros(n_rows, n_padded)
         self.padded_gradient = torch.zeros_like(self.padded_output)

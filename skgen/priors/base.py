@@ -59,7 +59,9 @@ class Prior(nn.Module, ABC):
     ``normal_kl``; both have tracers by autograd, which may be overridden by closed forms. One that starts from rows
     sets ``starts_from_rows`` and overrides ``start``. One on another space than all real numbers overrides
     ``adapted``. One whose parameters have a best value in closed form given draws, or given one value of some of them,
-    overrides ``statistics`` and ``maximise``, an M-step.
+    sets ``closed_m_step`` and overrides ``statistics``, ``expected_statistics`` and ``maximise``, an M-step. These are
+    not abstract, so that other priors need not mention them: there the last two raise NotImplementedError, and solvers
+    ask ``closed_m_step`` before.
 
     Attributes
     ----------

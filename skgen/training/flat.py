@@ -7,14 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-ALIGNMENT = 16
+from skgen.networks.layered import aligned
+
 WIDE = 128
 """Rows of so many numbers need no padding: of those, products lose less than by gaps between rows."""
-
-
-def aligned(size: int) -> int:
-    """The next multiple of 16."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class Flat(ABC):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skgen.networks.layered import aligned
 from skgen.training.base import Gradient, Optimizer, Rate
 from skgen.training.descent import ConjugateGradients, TruncatedNewton
-from skgen.training.flat import Flat, aligned
+from skgen.training.flat import Flat
 from skgen.training.quasi_newton import BFGS, LBFGS
 
 FLUSH_EVERY = 100

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from skgen.networks import MLP
-from skgen.training.flat import ALIGNMENT, WIDE, FlatParameters, FlatVector, FlatView
+from skgen.networks.layered import ALIGNMENT
+from skgen.training.flat import WIDE, FlatParameters, FlatVector, FlatView
 from skgen.training.optimizers import SOLVERS
 from tests.parts import model_from, normal
 
