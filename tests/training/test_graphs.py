@@ -149,7 +149,7 @@ def test_a_failed_recording_leaves_no_generator_in_the_state_of_one(monkeypatch)
         try:
             yield
         except RuntimeError:
-            raise RuntimeError("previous error")  # noqa: B904
+            raise RuntimeError("previous error") from None
         recording.clear()
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
